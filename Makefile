@@ -1,0 +1,51 @@
+# Heimdall: `make course` runs the whole course, `make test` runs all tests. Both install what they need into .venv.
+SHELL := /bin/bash
+PYTHON ?= python3
+PRESET ?= nano
+RUN ?= $(PRESET)
+ARGS ?=
+
+# Waiting OpenMP threads that spin slow a second process on the same cores ten to a hundred times.
+export OMP_WAIT_POLICY := passive
+export PYTHONHASHSEED := 0
+# Started by make, the work ends with make, so that `kill -9` leaves nothing running.
+export HEIMDALL_DIE_WITH_PARENT := 1
+
+.PHONY: help course test lint format bench lab clean
+
+help:
+	@echo "make course   install, run notebooks 00 to 09 at preset $(PRESET), print report, GGUF file, scores, one answer"
+	@echo "make test     install, lint, run all tests"
+	@echo "make lab      install JupyterLab and open the notebooks"
+	@echo "make bench    speed and memory, as ratios"
+	@echo "make format   format the code and strip the notebooks"
+	@echo "variables: PYTHON=$(PYTHON) PRESET=$(PRESET) RUN=$(RUN) ARGS='--only 03 --force'"
+
+.venv/installed: pyproject.toml constraints.txt tools/install.sh
+	@exec bash tools/install.sh "$(PYTHON)"
+
+course: .venv/installed
+	@echo "[course] preset $(PRESET), run $(RUN): finished stages are skipped, ARGS=--force runs them again"
+	@exec .venv/bin/python -m heimdall_nb run --preset "$(PRESET)" --run "$(RUN)" $(ARGS)
+
+test: lint
+	@echo "[test] all tests, the notebooks last"
+	@exec .venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/installed
+	@echo "[lint] ruff check, ruff format --check"
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+format: .venv/installed
+	.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+	.venv/bin/python tools/strip_notebooks.py
+
+bench: .venv/installed
+	@for file in benchmarks/bench_*.py; do echo "[bench] $$file"; .venv/bin/python $$file || exit 1; done
+
+lab: .venv/installed
+	.venv/bin/pip install -q -c constraints.txt -e '.[lab]'
+	.venv/bin/jupyter lab notebooks
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,33 @@
+"""Shared fixtures. Threads are set before anything numeric is imported."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from collections.abc import Iterator  # noqa: E402
+from typing import Any  # noqa: E402
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# A loaded machine is slow, not wrong: examples are counted, not timed.
+settings.register_profile("heimdall", deadline=None, max_examples=50, derandomize=True)
+settings.load_profile("heimdall")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first: what runs notebooks or processes comes last."""
+    items.sort(key=lambda item: "notebooks" in item.keywords)
+
+
+@pytest.fixture(scope="session")
+def arcadedb() -> Iterator[Any]:
+    """One started ArcadeDB engine: the Java machine cannot start twice in a process."""
+    from heimdall_nb.engines.arcadedb import ArcadeDB
+
+    with ArcadeDB() as engine:
+        yield engine
