@@ -23,7 +23,7 @@ _PYTHON_TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact. A setting's `id` is its YAML key, `value` its default, `env` the environment variable that overrides it."""
+    """One fact. A setting's `id` is its YAML key, `value` its default, `env` the variable that overrides it."""
 
     id: str
     kind: str

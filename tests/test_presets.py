@@ -48,7 +48,9 @@ def test_override_reaches_every_stage_that_has_the_knob() -> None:
     assert one["01"]["seed"] == 9 and one["02"]["seed"] == presets.preset("nano")["02"]["seed"]
 
 
-@pytest.mark.parametrize("assignment", ["exmples=3", "03.examples=3", "99.seed=1", "seed", "seed=abc", "seed=1.5", "seed=true"])
+@pytest.mark.parametrize(
+    "assignment", ["exmples=3", "03.examples=3", "99.seed=1", "seed", "seed=abc", "seed=1.5", "seed=true"]
+)
 def test_override_refuses(assignment: str) -> None:
     with pytest.raises(BadInput, match="--set"):
         presets.override(presets.preset("nano"), [assignment])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
@@ -58,13 +59,23 @@ def make_tokenizer() -> FastTokenizer:
 
 
 def make_base(
-    path: Path, architecture: str = "qwen3", hidden: int = 256, layers: int = 2, steps: int = 0, seed: int = 7
+    path: Path,
+    architecture: str = "qwen3",
+    hidden: int = 256,
+    layers: int = 2,
+    steps: int = 0,
+    seed: int = 7,
+    tied: bool = True,
+    padding: int = 0,
 ) -> Path:
-    """Write a model folder as notebook 03 writes `base/`; `steps` of training make it answer the eight questions."""
+    """Write a model folder as notebook 03 writes `base/`; 40 `steps` of training make it answer the eight questions.
+
+    `tied` shares the embeddings with the output, `padding` adds embeddings that no token uses.
+    """
     tokenizer = make_tokenizer()
     config_class, model_class = KINDS[architecture]
     config = config_class(
-        vocab_size=len(tokenizer),
+        vocab_size=len(tokenizer) + padding,
         hidden_size=hidden,
         intermediate_size=2 * hidden,
         num_hidden_layers=layers,
@@ -72,7 +83,7 @@ def make_base(
         num_key_value_heads=2,
         head_dim=hidden // 4,
         max_position_embeddings=512,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
@@ -121,3 +132,9 @@ def _train(model: torch.nn.Module, tokenizer: FastTokenizer, steps: int) -> None
         optimizer.step()
         optimizer.zero_grad()
     model.eval()
+
+
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained tiny base, made once for all test modules of a session."""
+    path = tmp_path_factory.getbasetemp() / "tiny-base"
+    return path if path.exists() else make_base(path, steps=40)

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.mysql import MySQL
 from sqlglot.errors import SqlglotError
 
 from heimdall_nb.engines.graph import Refusal, Rows
+from heimdall_nb.engines.mysql_functions import KNOWN
 
 MAX_QUERY_LENGTH = 10_000  # characters; a longer text is no answer to a question
 FORBIDDEN_FUNCTIONS = frozenset(
@@ -19,8 +21,19 @@ FORBIDDEN_FUNCTIONS = frozenset(
     "MASTER_POS_WAIT SOURCE_POS_WAIT WAIT_FOR_EXECUTED_GTID_SET LOAD_EXTENSION READFILE WRITEFILE".split()
 )
 
+_PARSED_FUNCTIONS = {"COUNT", "SUM", "AVG", "MIN", "MAX"}
+_FUNCTIONS_WITH_SYNTAX = set("CAST CHAR CONVERT EXTRACT GROUP_CONCAT POSITION SUBSTR SUBSTRING TRIM VALUES".split())
+
 # sqlglot warns when it keeps a statement as raw text; the gate refuses those, so the warning tells nothing new.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+
+class Verbatim(MySQL):
+    """MySQL, with function calls kept as they are written instead of sqlglot's common form for all dialects."""
+
+    class Parser(MySQL.Parser):
+        FUNCTIONS = {k: build for k, build in MySQL.Parser.FUNCTIONS.items() if k in _PARSED_FUNCTIONS}
+        FUNCTION_PARSERS = {k: p for k, p in MySQL.Parser.FUNCTION_PARSERS.items() if k in _FUNCTIONS_WITH_SYNTAX}
 
 
 @dataclass(frozen=True)
@@ -84,8 +97,8 @@ class SqlEngine(Protocol):
         ...
 
 
-def gate(query: str, dialect: Any = "mysql") -> exp.Query | Refusal:
-    """The syntax tree of the one read in `query`, or why it is refused.
+def gate(query: str) -> exp.Query | Refusal:
+    """The syntax tree (dialect `Verbatim`) of the one read in `query`, or why it is refused.
 
     Refused: no statement or several, any root that is not a query, INTO, locks, session variables, placeholders,
     functions that wait or touch files, and MySQL's executable comments, which a parser skips and a server runs.
@@ -95,7 +108,7 @@ def gate(query: str, dialect: Any = "mysql") -> exp.Query | Refusal:
     if "/*!" in query:
         return Refusal("write", "executable comments (/*! … */) are not allowed")
     try:
-        statements = [s for s in sqlglot.parse(query, read=dialect) if s and not isinstance(s, exp.Semicolon)]
+        statements = [s for s in sqlglot.parse(query, read=Verbatim) if s and not isinstance(s, exp.Semicolon)]
         return _refuse_tree(statements) or statements[0]
     except SqlglotError as problem:
         return Refusal("syntax", str(problem).splitlines()[0])
@@ -107,7 +120,7 @@ def _refuse_tree(statements: Sequence[exp.Expression]) -> Refusal | None:
     if not statements:
         return Refusal("syntax", "there is no statement")
     for statement in statements:
-        if isinstance(statement, (exp.Column, exp.Literal, exp.Alias, exp.Condition)):
+        if isinstance(statement, (exp.Condition, exp.Alias)) or statement == exp.Select():
             return Refusal("syntax", "the text is no SELECT statement")
         if not isinstance(statement, exp.Query):
             return Refusal("write", f"{statement.key.upper()} is not a SELECT statement")
@@ -128,6 +141,18 @@ def _refuse_tree(statements: Sequence[exp.Expression]) -> Refusal | None:
 def function_name(node: exp.Func) -> str:
     """The name of a function call, in capitals."""
     return (node.name if isinstance(node, exp.Anonymous) else node.sql_name()).upper()
+
+
+def drop_database_name(tree: exp.Query, name: str) -> None:
+    """Turn `name.table` into `table`: the loaded database is the one that its own name means."""
+    for table in tree.find_all(exp.Table):
+        if table.db.lower() == name.lower():
+            table.set("db", None)
+
+
+def unknown_functions(tree: exp.Expression) -> list[str]:
+    """The names of called functions that MySQL does not have, in capitals and in alphabetical order."""
+    return sorted({node.name.upper() for node in tree.find_all(exp.Anonymous)} - KNOWN)
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from heimdall_nb.models.protocol import Completion
 from heimdall_nb.models.stopping import cut, outcome
 from heimdall_nb.progress import plain, track
 from heimdall_nb.prompts import STOPS, Conversation, render
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 def device() -> str:
@@ -35,7 +39,12 @@ def default_dtype(where: str) -> torch.dtype:
 
 def load_tokenizer(path: Path | str) -> Any:
     """The tokenizer of a model. Raises BadInput when there is none."""
-    return _loaded(path, lambda: AutoTokenizer.from_pretrained(str(path)))
+    tokenizer = _loaded(path, lambda: AutoTokenizer.from_pretrained(str(path)))
+    folder = Path(path)
+    if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        # transformers would go on with an empty vocabulary
+        raise BadInput(f"has no tokenizer (none of {', '.join(TOKENIZER_FILES)})", str(path), "Copy the model again.")
+    return tokenizer
 
 
 def load_weights(path: Path | str, dtype: torch.dtype | None = None, where: str = "") -> Any:
@@ -46,6 +55,8 @@ def load_weights(path: Path | str, dtype: torch.dtype | None = None, where: str 
 
 def load_4bit(path: Path | str, where: str = "") -> Any:
     """The model with its linear layers in 4-bit NF4, as QLoRA trains it. Raises BadInput like `load_weights`."""
+    # Its one warning advises a package that would fetch code from the hub.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     import bitsandbytes
 
     settings = BitsAndBytesConfig(
@@ -71,7 +82,9 @@ def add_adapter(model: Any, adapter: Path | str) -> Any:
     if (folder.is_dir() or _looks_local(adapter)) and not (folder / "adapter_config.json").is_file():
         raise BadInput("is not an adapter (no adapter_config.json)", str(adapter), "Run notebook 03 to train one.")
     try:
-        return PeftModel.from_pretrained(model, str(adapter)).eval()
+        with warnings.catch_warnings():  # PEFT asks transformers in a way that transformers calls deprecated
+            warnings.simplefilter("ignore", FutureWarning)
+            return PeftModel.from_pretrained(model, str(adapter)).eval()
     except MemoryError:
         raise
     except Exception as problem:
@@ -98,13 +111,14 @@ class TransformersModel:
         self.name = name or Path(path).name + (f"+{Path(adapter).name}" if adapter else "")
         self.batch_size = batch_size
         self.tokenizer = load_tokenizer(path)
-        self.model = load_4bit(path) if four_bit else load_weights(path, dtype)
-        if adapter:
-            self.model = add_adapter(self.model, adapter)
-        self.context: int = self.model.config.max_position_embeddings
         ends = {self._single_id(stop) for stop in STOPS} | {self.tokenizer.eos_token_id}
         self._stop_ids = sorted(ends - {None})
         self._pad_id = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self._stop_ids[0]
+        model = load_4bit(path) if four_bit else load_weights(path, dtype)
+        # Hub models bring sampling settings and penalties of their own; an answer depends on our arguments alone.
+        model.generation_config = GenerationConfig(eos_token_id=self._stop_ids, pad_token_id=self._pad_id)
+        self.context: int = model.config.max_position_embeddings
+        self.model = add_adapter(model, adapter) if adapter else model
 
     def tokens(self, text: str) -> list[int]:
         """The token ids of a rendered prompt; `<|im_start|>` and its like are single tokens."""
@@ -138,7 +152,7 @@ class TransformersModel:
         batches = [order[at : at + self.batch_size] for at in range(0, len(order), self.batch_size)]
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            for batch in track(batches, f"{self.name}: batches"):
+            for batch in track(batches, f"{self.name}: batches") if len(batches) > 1 else batches:
                 answers = self._batch([prompts[i] for i in batch], max_new_tokens, temperature, stop)
                 done.update(zip(batch, answers, strict=True))
         return [done[i] for i in range(len(prompts))]
@@ -162,26 +176,17 @@ class TransformersModel:
         rooms = [min(max_new_tokens, self.context - len(prompt)) for prompt in prompts]
         ids = torch.tensor([[self._pad_id] * (width - len(p)) + p for p in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
-        texts = [s for s in stop if self._single_id(s) not in self._stop_ids]
-        extra = {"stop_strings": texts, "tokenizer": self.tokenizer} if texts else {}
+        settings: dict[str, Any] = {"max_new_tokens": max(rooms), "do_sample": temperature > 0}
+        if temperature > 0:
+            settings |= {"temperature": temperature, "top_k": 0, "top_p": 1.0}
+        texts = [text for text in stop if self._single_id(text) not in self._stop_ids]
+        if texts:
+            settings |= {"stop_strings": texts, "tokenizer": self.tokenizer}
         with torch.inference_mode():
-            output = self.model.generate(
-                input_ids=ids, attention_mask=mask, generation_config=self._settings(max(rooms), temperature), **extra
-            )
+            output = self.model.generate(input_ids=ids, attention_mask=mask, **settings)
         seconds = (time.perf_counter() - started) / len(prompts)
         rows = zip(prompts, rooms, output[:, width:].tolist(), strict=True)
         return [self._completion(len(prompt), new[:room], seconds, stop) for prompt, room, new in rows]
-
-    def _settings(self, max_new_tokens: int, temperature: float) -> GenerationConfig:
-        # Every choice is named, since a value left out is filled in from the model's own generation_config.json.
-        choice = {"do_sample": temperature > 0, "temperature": temperature or 1.0, "top_k": 0, "top_p": 1.0}
-        return GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            eos_token_id=self._stop_ids,
-            pad_token_id=self._pad_id,
-            repetition_penalty=1.0,
-            **choice,
-        )
 
     def _completion(self, prompt_tokens: int, new: list[int], seconds: float, stop: Sequence[str]) -> Completion:
         ends = [at for at, token in enumerate(new) if token in self._stop_ids]

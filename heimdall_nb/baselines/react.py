@@ -1,0 +1,222 @@
+"""ReAct: a model that thinks, uses a tool, reads what came back, and thinks again (Yao et al. 2023).
+
+Three tools: the graph's schema, a read-only query, and `finish` with the query that is the answer. All items advance
+together, one step at a time, so that the model gets batches.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from heimdall_nb.baselines.fewshot import exemplars, question_of
+from heimdall_nb.dataset.example import Example
+from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Refusal, Rows
+from heimdall_nb.models.answers import append, prompt_key, query_of, rewrite, stored
+from heimdall_nb.models.protocol import Completion, LanguageModel, Outcome
+from heimdall_nb.progress import track
+from heimdall_nb.prompts import STOPS, Conversation, conversation
+
+TOOLS = ("schema", "run_query", "finish")
+SHOWN_ROWS, SHOWN_CHARACTERS = 5, 400
+BATCH = 64
+
+INSTRUCTIONS = """\
+Solve the task in steps. In each step write exactly two lines:
+Thought: what you know and what to do next
+Action: one of schema[], run_query[a Cypher query], finish[the Cypher query that answers the question]
+After each action you are shown an observation. Question: """
+
+_ACTION = re.compile(r"Action:\s*(\w+)\s*\[(.*)\]", re.DOTALL)
+_THOUGHT = re.compile(r"Thought:\s*(.*?)\s*(?:\nAction:|\Z)", re.DOTALL)
+_LABELS = re.compile(r"^(?:Thought|Action):\s*", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One turn: what the model wrote, the action read from it (empty when malformed), and what came back."""
+
+    reply: str
+    action: str
+    argument: str
+    observation: str
+
+
+@dataclass
+class Trace:
+    """All steps on one item. `answer` is the query that counts; `outcome` as in Completion."""
+
+    id: str
+    key: str
+    steps: list[Step] = field(default_factory=list)
+    answer: str = ""
+    finished: bool = False
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    seconds: float = 0.0
+    outcome: Outcome = "ok"
+
+    @property
+    def malformed(self) -> int:
+        """How many replies held no action that could be read."""
+        return sum(not step.action for step in self.steps)
+
+    @property
+    def completion(self) -> Completion:
+        """The trace as one answer, with the tokens and seconds of all its steps."""
+        return Completion(self.answer, self.prompt_tokens, self.new_tokens, self.seconds, self.outcome)
+
+    def text(self) -> str:
+        """The trace as a person reads it."""
+        lines = [
+            part for s in self.steps for part in (s.reply.strip(), s.observation and f"Observation: {s.observation}")
+        ]
+        return "\n".join(line for line in lines if line)
+
+
+def read_action(reply: str) -> tuple[str, str]:
+    """(tool, argument) of a reply; an empty tool name when there is no action, or none of TOOLS.
+
+    >>> read_action("Thought: count them\\nAction: run_query[MATCH (n) RETURN count(n)]")
+    ('run_query', 'MATCH (n) RETURN count(n)')
+    """
+    found = _ACTION.search(reply)
+    if not found or found[1] not in TOOLS:
+        return "", ""
+    return found[1], query_of(found[2])
+
+
+def solve(
+    model: LanguageModel,
+    examples: Sequence[Example],
+    engine: GraphEngine,
+    instance_of: Callable[[str], GraphInstance],
+    path: Path,
+    pool: Sequence[Example] = (),
+    max_steps: int = 4,
+    max_new_tokens: int = 192,
+    version: str = "",
+) -> list[Trace]:
+    """Let `model` solve each example in at most `max_steps` steps; the traces in order, kept in the JSONL file `path`.
+
+    With a `pool`, one solved question on the same graph shows the form of a step. An item that ends without `finish`
+    is answered by the last query that ran, or, when none did, by the query in the last reply. Finished items found in
+    the file are not solved again.
+    """
+    settings = (version, max_steps, max_new_tokens, "react")
+    started: dict[str, tuple[Example, Trace]] = {}
+    keys = []
+    demonstrations = _demonstrations(examples, pool, engine, instance_of)
+    for example in examples:
+        key = prompt_key(_conversation(example, (), demonstrations[example.id]), *settings)
+        keys.append(key)
+        started.setdefault(key, (example, Trace(example.id, key)))
+    traces = {record["key"]: _trace(record) for record in stored(path, set(Trace.__dataclass_fields__))}
+    waiting = [item for key, item in started.items() if key not in traces]
+    batches = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
+    for batch in track(batches, f"ReAct with {model.name}"):
+        _advance(model, batch, engine, instance_of, demonstrations, max_steps, max_new_tokens)
+        append(path, [asdict(trace) for _, trace in batch])
+        traces.update((trace.key, trace) for _, trace in batch)
+    rewrite(path, [asdict(traces[key]) for key in dict.fromkeys(keys)])
+    return [traces[key] for key in keys]
+
+
+def _trace(record: dict[str, Any]) -> Trace:
+    return Trace(**record | {"steps": [Step(**step) for step in record["steps"]]})
+
+
+def _advance(
+    model: LanguageModel,
+    items: Sequence[tuple[Example, Trace]],
+    engine: GraphEngine,
+    instance_of: Callable[[str], GraphInstance],
+    demonstrations: dict[str, list[tuple[str, str]]],
+    max_steps: int,
+    max_new_tokens: int,
+) -> None:
+    """Take all items through their steps, in lockstep."""
+    active = sorted(items, key=lambda item: (str(item[0].graph), item[0].id))  # each graph is loaded once a step
+    for _ in range(max_steps):
+        prompts = [_conversation(e, trace.steps, demonstrations[e.id]) for e, trace in active]
+        stops = (*STOPS, "\nObservation:")
+        replies = model.complete(prompts, max_new_tokens=max_new_tokens, stop=stops) if prompts else []
+        loaded = None
+        for (example, trace), reply in zip(active, replies, strict=True):
+            if example.graph != loaded:
+                engine.load(instance_of(str(example.graph)))
+                loaded = example.graph
+            _step(example, trace, reply, engine)
+        active = [(e, trace) for e, trace in active if not trace.finished]
+    for _, trace in active:
+        ran = [s.argument for s in trace.steps if s.action == "run_query" and not s.observation.startswith("Error")]
+        last = trace.steps[-1].reply if trace.steps else ""
+        trace.answer = ran[-1] if ran else query_of(_LABELS.sub("", last))
+        trace.outcome = "ok" if trace.answer else "empty"
+
+
+def _step(example: Example, trace: Trace, reply: Completion, engine: GraphEngine) -> None:
+    trace.prompt_tokens += reply.prompt_tokens
+    trace.new_tokens += reply.new_tokens
+    trace.seconds += reply.seconds
+    action, argument = read_action(reply.text)
+    observation = ""
+    if action == "finish":
+        trace.answer, trace.finished, trace.outcome = argument, True, "ok" if argument else "empty"
+    elif action == "schema":
+        observation = example.schema
+    elif action == "run_query":
+        observation = _observe(engine.run(argument))
+    else:
+        observation = (
+            f"Error: no action was found. Write one line that begins with Action: and uses {', '.join(TOOLS)}."
+        )
+    trace.steps.append(Step(reply.text, action, argument, observation))
+
+
+def _observe(result: Rows | Refusal) -> str:
+    """A result as the model sees it: the first rows, shortened."""
+    if isinstance(result, Refusal):
+        return f"Error ({result.kind}): {result.message}"[:SHOWN_CHARACTERS]
+    rows = [json.dumps(row, ensure_ascii=False) for row in result.rows[:SHOWN_ROWS]]
+    count = f"{len(result.rows)} row{'' if len(result.rows) == 1 else 's'}"
+    text = "\n".join([f"{count}. {', '.join(result.columns)}", *rows])
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …"
+
+
+def _conversation(example: Example, steps: Sequence[Step], solved: Sequence[tuple[str, str]]) -> Conversation:
+    """Earlier steps become turns: the model's replies, answered by observations."""
+    asked = [INSTRUCTIONS + question_of(example), *(f"Observation: {step.observation}" for step in steps)]
+    replies = [step.reply for step in steps]
+    turns = [*solved, *zip(asked[:-1], replies, strict=True)]
+    return conversation(asked[-1], example.schema, example.task, exemplars=turns)
+
+
+def _demonstrations(
+    examples: Sequence[Example],
+    pool: Sequence[Example],
+    engine: GraphEngine,
+    instance_of: Callable[[str], GraphInstance],
+) -> dict[str, list[tuple[str, str]]]:
+    """For each example the turns of one solved question of the pool on its graph, with its observation."""
+    shown: dict[str, list[tuple[str, str]]] = {}
+    by_graph: dict[str, list[tuple[str, str]]] = {}
+    for example in sorted(examples, key=lambda e: (str(e.graph), e.id)):
+        graph = str(example.graph)
+        if graph not in by_graph:
+            by_graph[graph] = []
+            for solved in exemplars(pool, example, 1, "fixed"):
+                engine.load(instance_of(graph))
+                by_graph[graph] = _demonstration(solved, _observe(engine.run(solved.output)))
+        shown[example.id] = by_graph[graph]
+    return shown
+
+
+def _demonstration(solved: Example, observation: str) -> list[tuple[str, str]]:
+    first = f"Thought: The schema is known. I run the query.\nAction: run_query[{solved.output}]"
+    second = f"Thought: The rows answer the question.\nAction: finish[{solved.output}]"
+    return [(INSTRUCTIONS + question_of(solved), first), (f"Observation: {observation}", second)]

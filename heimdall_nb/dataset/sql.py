@@ -1,0 +1,219 @@
+"""Questions about classicmodels with their MySQL SELECTs: templates filled with values, each answer checked by running.
+
+The templates and the values are in data/sql/questions.yaml, which also says how they are written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+from typing import Any
+
+import yaml
+
+from heimdall_nb.dataset.classicmodels import schema_text
+from heimdall_nb.dataset.example import Example, normalise
+from heimdall_nb.dataset.generate import answer_hash, degenerate
+from heimdall_nb.engines.graph import Refusal, Rows
+from heimdall_nb.engines.sql import SqlEngine
+from heimdall_nb.errors import BadInput, HeimdallError
+from heimdall_nb.progress import track
+from heimdall_nb.prompts import TASKS
+from heimdall_nb.run import DATA
+
+QUESTIONS = DATA / "sql" / "questions.yaml"
+MAX_RESULT_ROWS = 200  # a longer result is no answer that a person reads
+TRIES = 60  # draws for one example before its template counts as used up
+_SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
+_LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One value of a slot: its wording in a question, its text in SQL, and further fields by name."""
+
+    say: str
+    sql: str
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A question type with its wordings and the SELECT that answers it; `below` names slots that must increase."""
+
+    id: str
+    type: str
+    questions: tuple[str, ...]
+    sql: str
+    slots: Mapping[str, str]
+    below: tuple[str, ...] = ()
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return yaml.safe_load(QUESTIONS.read_text(encoding="utf-8"))
+
+
+def templates() -> list[Template]:
+    """All templates, in the order of the file."""
+    return [
+        Template(t["id"], t["type"], tuple(t["questions"]), t["sql"], t["slots"], tuple(t.get("below", ())))
+        for t in _document()["templates"]
+    ]
+
+
+def question_types() -> list[str]:
+    """The question types, in the order of the file."""
+    return list(dict.fromkeys(t.type for t in templates()))
+
+
+def slot_values(engine: SqlEngine) -> dict[str, list[Option]]:
+    """What each slot can hold, with the values that the loaded database has."""
+    return {name: _options(name, spec, engine) for name, spec in _document()["values"].items()}
+
+
+def _options(name: str, spec: dict[str, Any], engine: SqlEngine) -> list[Option]:
+    if "options" in spec:
+        return [Option(o["say"], o["sql"], {k: v for k, v in o.items() if k != "sql"}) for o in spec["options"]]
+    if "range" in spec:
+        first, last, step = spec["range"]
+        return [_literal(value) for value in range(first, last + 1, step)]
+    if "list" in spec:
+        return [_literal(value) for value in spec["list"]]
+    result = engine.run(spec["query"])
+    if isinstance(result, Refusal):
+        raise BadInput(f"the query of {name!r} is refused ({result.message})", str(QUESTIONS), "Mend the query.")
+    return [_literal(value) for value in sorted({row[0] for row in result.rows if row[0] is not None})]
+
+
+def _literal(value: Any) -> Option:
+    sql = "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)
+    return Option(str(value), sql, {"raw": str(value)})
+
+
+def fill(text: str, slots: Mapping[str, Option], sql: bool) -> str:
+    """A question or a SELECT with its slots filled. Raises KeyError for a slot or field that does not exist."""
+
+    def value(match: re.Match[str]) -> str:
+        option = slots[match[1]]
+        if match[2]:
+            return option.fields[match[2]]
+        return option.sql if sql else option.say
+
+    return _SLOT.sub(value, text)
+
+
+def mask(query: str) -> str:
+    """A query with every literal replaced by `?`: what queries of one form have in common."""
+    return normalise(_LITERAL.sub("?", query))
+
+
+def generate_sql(examples: int, seed: int, engine: SqlEngine) -> list[Example]:
+    """`examples` questions with their SELECTs, of all types alike, each run on `engine` and not degenerate.
+
+    No question occurs twice. The same database and seed give the same examples.
+    Raises HeimdallError when the templates do not give that many.
+    """
+    values, rng = slot_values(engine), Random(f"sql questions {seed}")
+    by_type: dict[str, list[Template]] = defaultdict(list)
+    for template in templates():
+        by_type[template.type].append(template)
+    made: dict[str, Example] = {}
+    for index in track(range(10 * examples), "SQL questions", total=examples):
+        open_types = [kind for kind in by_type if by_type[kind]]
+        if len(made) == examples or not open_types:
+            break
+        kind = open_types[index % len(open_types)]
+        template = rng.choice(by_type[kind])
+        example = _draw(template, values, rng, engine, made)
+        if example is None:
+            by_type[kind].remove(template)
+        else:
+            made[normalise(example.input)] = example
+    if len(made) < examples:
+        raise HeimdallError(f"The SQL templates give {len(made)} questions, not {examples}: ask for fewer examples.")
+    chosen = list(made.values())
+    rng.shuffle(chosen)
+    return chosen
+
+
+def _draw(
+    template: Template, values: dict[str, list[Option]], rng: Random, engine: SqlEngine, made: Mapping[str, Example]
+) -> Example | None:
+    """A new example of the template; None when none was found in `TRIES` draws."""
+    for _ in range(TRIES):
+        slots = {slot: rng.choice(values[name]) for slot, name in template.slots.items()}
+        wording = rng.randrange(len(template.questions))
+        question = fill(template.questions[wording], slots, sql=False).replace("..", ".")
+        if normalise(question) in made or not _increasing([slots[name].sql for name in template.below]):
+            continue
+        query = fill(template.sql, slots, sql=True)
+        result = engine.run(query, max_rows=MAX_RESULT_ROWS)
+        if isinstance(result, Refusal):
+            if result.kind == "limit":
+                continue
+            raise BadInput(f"{query} is refused ({result.message})", f"{QUESTIONS}, template {template.id}")
+        if not degenerate(result):
+            return _example(template, wording, question, query, result)
+    return None
+
+
+def _increasing(numbers: Sequence[str]) -> bool:
+    return all(float(a) < float(b) for a, b in zip(numbers, numbers[1:], strict=False))
+
+
+def _example(template: Template, wording: int, question: str, query: str, result: Rows) -> Example:
+    return Example(
+        instruction=TASKS["sql"],
+        input=question,
+        output=query,
+        category=template.type,
+        context_size="medium",
+        part="sql",
+        graph="classicmodels",
+        schema=schema_text(),
+        template=template.id,
+        style=f"wording {wording + 1}",
+        dialect="mysql",
+        check="executed",
+        answer=answer_hash(result, ordered=" ORDER BY " in query),
+    ).with_id()
+
+
+def split_sql(
+    examples: Sequence[Example], test_items: int, seed: int, rows_a_form: int = 3, validation_share: float = 0.05
+) -> tuple[list[Example], list[Example], list[Example]]:
+    """(train, validation, test): no query of the test set is in the other two, whatever its wording.
+
+    The test set takes the question types in turn, each query once, and at most `rows_a_form` queries that differ in
+    nothing but their literals. Raises HeimdallError when there are not enough examples for `test_items`.
+    """
+    rng = Random(f"sql split {seed}")
+    queues: dict[str, list[Example]] = defaultdict(list)
+    for example in rng.sample(sorted(examples, key=lambda e: e.id), len(examples)):
+        queues[example.category].append(example)
+    test: list[Example] = []
+    taken: set[str] = set()
+    forms: Counter[str] = Counter()
+    while len(test) < test_items and any(queues.values()):
+        for queue in queues.values():
+            while queue and len(test) < test_items:
+                example = queue.pop()
+                query, form = normalise(example.output), mask(example.output)
+                if query not in taken and forms[form] < rows_a_form:
+                    taken.add(query)
+                    forms[form] += 1
+                    test.append(example)
+                    break
+    rest = [e for e in examples if normalise(e.output) not in taken]
+    if len(test) < test_items or len(rest) < 2:
+        raise HeimdallError(
+            f"{len(examples)} SQL examples give {len(test)} test items, not {test_items}: ask for more."
+        )
+    rng.shuffle(rest)
+    held_out = max(1, round(validation_share * len(rest)))
+    return rest[held_out:], rest[:held_out], test

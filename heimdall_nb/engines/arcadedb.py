@@ -1,0 +1,333 @@
+"""ArcadeDB in this process: the default graph engine. Its wheel holds a Java runtime; nothing else is installed.
+
+The Java machine starts with the first instance and lives as long as the process: it can neither be started twice nor
+survive a fork, so parallel work uses spawned processes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from heimdall_nb.engines.cypher_tokens import loads_files, tokens, writes
+from heimdall_nb.engines.graph import GraphInstance, Refusal, RefusalKind, Rows
+from heimdall_nb.errors import BadInput
+
+HEAP = "512m"
+
+# Java's own exception name -> what the refusal is called. What is not listed is a gap of the engine.
+_KINDS: dict[str, RefusalKind] = {
+    "CommandParsingException": "syntax",
+    "CommandSemanticException": "syntax",
+    "CommandParameterMissingException": "syntax",
+    "ArithmeticErrorException": "syntax",
+    "TimeoutException": "timeout",
+    "OutOfMemoryError": "limit",
+}
+
+_QUIET = """
+handlers=java.util.logging.ConsoleHandler
+.level=SEVERE
+java.util.logging.ConsoleHandler.level=SEVERE
+"""
+
+
+class ArcadeDB:
+    """A graph database in a folder: `path`, or a temporary one that is removed at close. Usable as a context manager.
+
+    Raises BadInput when the package or its Java runtime is missing.
+    """
+
+    def __init__(self, path: Path | str | None = None) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="heimdall-arcadedb-")) if path is None else None
+        place = Path(path) if path is not None else self._folder / "graph"
+        try:
+            self._database = _open(place)
+        except BaseException:
+            self._remove_folder()
+            raise
+        import jpype
+
+        self._java = self._database.get_java_database()
+        self._timeout = jpype.JClass("com.arcadedb.GlobalConfiguration").COMMAND_TIMEOUT
+        self._hash_map = jpype.JClass("java.util.HashMap")
+        self._none = jpype.JArray(jpype.JObject)([])
+        self._jpype = jpype
+        self._to_python = _Converter(jpype)
+
+    def __enter__(self) -> ArcadeDB:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database and remove its temporary folder; a second call does nothing."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+        self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def load(self, graph: GraphInstance) -> None:
+        """Replace the contents of the database by `graph`. `datetime.date` values become Cypher dates.
+
+        Raises BadInput for a relationship to a node that the graph does not have, or two nodes with one key.
+        """
+        faults = _instance_faults(graph)
+        if faults:
+            raise BadInput(faults[0], f"graph {graph.name}", "Give each node its own key, and ends that exist.")
+        self._clear()
+        self._make_types(graph)
+        self._java.begin()
+        try:
+            vertices = {}
+            for node in graph.nodes:
+                vertex = self._java.newVertex(node.label)
+                vertex.set(self._properties(node.properties))
+                vertex.save()
+                vertices[node.key] = vertex
+            for relationship in graph.relationships:
+                start, end = vertices[relationship.start], vertices[relationship.end]
+                edge = start.newEdge(relationship.type, end, self._none)
+                if relationship.properties:
+                    edge.set(self._properties(relationship.properties))
+                    edge.save()
+            self._java.commit()
+        except BaseException:
+            self._java.rollback()
+            raise
+
+    def _clear(self) -> None:
+        # Dropping a type deletes its files, which takes 100 ms and more; deleting its records takes one or two.
+        self._java.begin()
+        try:
+            for item in self._java.getSchema().getTypes():
+                name = str(item.getName())
+                if self._is_vertex(item) and self._java.countType(name, False):
+                    self._database.command("sql", f"DELETE FROM `{_sql_name(name)}`")
+            self._java.commit()
+        except BaseException:
+            self._java.rollback()
+            raise
+
+    def _is_vertex(self, item: Any) -> bool:
+        return isinstance(item, self._jpype.JClass("com.arcadedb.schema.VertexType"))
+
+    def _make_types(self, graph: GraphInstance) -> None:
+        schema = self._java.getSchema()
+        for label in sorted({node.label for node in graph.nodes}):
+            if not schema.existsType(label):
+                schema.createVertexType(label, 1)
+        for name in sorted({relationship.type for relationship in graph.relationships}):
+            if not schema.existsType(name):
+                schema.createEdgeType(name, 1)
+
+    def _properties(self, values: Mapping[str, Any]) -> Any:
+        from arcadedb_embedded import convert_python_to_java
+
+        converted = self._hash_map()
+        for name, value in values.items():
+            plain = value is None or isinstance(value, (bool, int, float, str))
+            converted.put(name, value if plain else convert_python_to_java(value))
+        return converted
+
+    def run(
+        self,
+        query: str,
+        parameters: Mapping[str, Any] | None = None,
+        seconds: float = 2.0,
+        max_rows: int = 1000,
+        write: bool = False,
+    ) -> Rows | Refusal:
+        """Run one statement: through the read-only path, or with `write` in a transaction of its own.
+
+        A statement that fails while it is evaluated (division by zero, text that is no date) is refused as `syntax`,
+        like one that does not parse.
+        """
+        if refusal := _gate(query):
+            return refusal
+        self._java.getConfiguration().setValue(self._timeout, self._jpype.JLong(max(1, round(1000 * seconds))))
+        arguments = self._properties(parameters or {})
+        if not write:
+            return self._read(self._java.query, query, arguments, max_rows)
+        self._java.begin()
+        result = self._read(self._java.command, query, arguments, max_rows)
+        if isinstance(result, Refusal):
+            self._java.rollback()
+            return result
+        try:
+            self._java.commit()
+        except self._jpype.JException as problem:
+            return _refusal(problem, query)
+        return result
+
+    def _read(self, call: Any, query: str, arguments: Any, max_rows: int) -> Rows | Refusal:
+        columns: tuple[str, ...] = ()
+        rows: list[tuple[Any, ...]] = []
+        try:
+            results = call("opencypher", query, arguments)
+            try:
+                while results.hasNext():
+                    if len(rows) >= max_rows:
+                        return Refusal("limit", f"The result has more than {max_rows} rows.")
+                    record = results.next()
+                    columns = columns or tuple(str(name) for name in record.getPropertyNames())
+                    rows.append(tuple(self._to_python(record.getProperty(name)) for name in columns))
+            finally:
+                results.close()
+        except self._jpype.JException as problem:
+            return _refusal(problem, query)
+        return Rows(columns, tuple(rows))
+
+    def parse(self, query: str) -> Refusal | None:
+        """Check syntax and meaning without running: undefined variables and unknown functions are found, names are not.
+
+        Returns None for a statement that can run; a write is no fault here.
+        """
+        if refusal := _gate(query):
+            return refusal
+        first = tokens(query)[0]
+        rest = query[first.start + len(first.text) :] if first.is_word("EXPLAIN", "PROFILE") else query
+        try:
+            self._java.query("opencypher", "EXPLAIN " + rest, self._hash_map()).close()
+        except self._jpype.JException as problem:
+            refusal = _refusal(problem, query)
+            missing = "CommandParameterMissingException" in str(type(problem))  # EXPLAIN has no values to give
+            return None if missing or (refusal.kind == "write") else refusal
+        return None
+
+
+def _open(path: Path) -> Any:
+    try:
+        import arcadedb_embedded
+        import jpype
+    except ImportError as problem:
+        what = f"the graph engine is not installed ({problem.name} is missing)"
+        raise BadInput(what, "arcadedb-embedded", "Run: pip install arcadedb-embedded") from None
+    try:
+        if not jpype.isJVMStarted():
+            _start_java()
+        if arcadedb_embedded.database_exists(str(path)):
+            return arcadedb_embedded.open_database(str(path))
+        return arcadedb_embedded.create_database(str(path))
+    except arcadedb_embedded.ArcadeDBError as problem:
+        first = str(problem).splitlines()[0]
+        remedy = "Run: pip install --force-reinstall arcadedb-embedded, and see that the folder can be written."
+        raise BadInput(f"the graph engine does not start ({first})", str(path), remedy) from None
+
+
+@contextmanager
+def _standard_error_closed() -> Iterator[None]:
+    """Java announces an incubator module on file descriptor 2; errors come as exceptions, so nothing is lost."""
+    sys.stderr.flush()
+    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def _start_java() -> None:
+    from arcadedb_embedded import jvm
+
+    with tempfile.TemporaryDirectory(prefix="heimdall-java-") as folder:
+        settings = Path(folder) / "logging.properties"
+        settings.write_text(_QUIET, encoding="utf-8")
+        with _standard_error_closed():
+            jvm.start_jvm(heap_size=HEAP, jvm_args=[f"-Djava.util.logging.config.file={settings}"])
+        import jpype
+
+        configuration = jpype.JClass("com.arcadedb.GlobalConfiguration")
+        for name in ("OPENCYPHER_LOAD_CSV_ALLOW_FILE_URLS", "OPENCYPHER_LOAD_CSV_ALLOW_REMOTE_URLS"):
+            setting = getattr(configuration, name, None)
+            if setting is None:
+                logging.getLogger(__name__).warning("This ArcadeDB has no setting %s.", name)
+            else:
+                setting.setValue(False)
+        # The engine reads the settings file when it first asks whether to log.
+        jpype.JClass("com.arcadedb.log.LogManager").instance().isLoggable(
+            jpype.JClass("java.lang.Object"), jpype.JClass("java.util.logging.Level").INFO
+        )
+
+
+def _gate(query: str) -> Refusal | None:
+    if not tokens(query):
+        return Refusal("syntax", "The query is empty.")
+    if loads_files(query):
+        return Refusal("write", "LOAD CSV reads files and addresses, and is not allowed.")
+    return None
+
+
+def _instance_faults(graph: GraphInstance) -> list[str]:
+    keys = [node.key for node in graph.nodes]
+    known = set(keys)
+    faults = ["two nodes have one key"] if len(known) < len(keys) else []
+    ends = ((r, key) for r in graph.relationships for key in (r.start, r.end))
+    return faults + [f"relationship {r.type} has an end {key} that is no node" for r, key in ends if key not in known]
+
+
+def _sql_name(name: str) -> str:
+    return name.replace("\\", "\\\\").replace("`", "\\`")
+
+
+def _refusal(problem: Any, query: str) -> Refusal:
+    name = str(problem.getClass().getSimpleName())
+    text = " ".join(str(problem.getMessage() or name).split())
+    if name == "QueryNotIdempotentException":
+        if writes(query):
+            return Refusal("write", "The statement writes; only reads are allowed.")
+        return Refusal("engine", "The engine does not know a procedure or function of this statement.")
+    if name == "CommandSemanticException" and "exceeding the maximum" in text:
+        return Refusal("limit", text)
+    return Refusal(_KINDS.get(name, "engine"), text)
+
+
+class _Converter:
+    """Java values as plain Python: dates and times as ISO text, nodes and relationships as their properties."""
+
+    def __init__(self, jpype: Any) -> None:
+        self._string = jpype.JClass("java.lang.String")
+        self._map = jpype.JClass("java.util.Map")
+        self._collection = jpype.JClass("java.util.Collection")
+        self._document = jpype.JClass("com.arcadedb.database.Document")
+        self._path = jpype.JClass("com.arcadedb.query.opencypher.traversal.TraversalPath")
+        self._boolean = jpype.JClass("java.lang.Boolean")
+        self._floats = tuple(jpype.JClass(f"java.{n}") for n in ("lang.Double", "lang.Float", "math.BigDecimal"))
+        self._number = jpype.JClass("java.lang.Number")
+
+    def __call__(self, value: Any) -> Any:
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        if isinstance(value, self._boolean):
+            return bool(value)
+        if isinstance(value, self._floats):
+            return float(value.doubleValue())
+        if isinstance(value, self._number):
+            return int(value.longValue())
+        if isinstance(value, self._map):
+            return {str(key): self(value.get(key)) for key in value.keySet()}
+        if isinstance(value, self._collection):
+            return [self(item) for item in value]
+        if isinstance(value, self._document):
+            return {str(key): self(value.get(key)) for key in value.getPropertyNames()}
+        if isinstance(value, self._path):
+            return [self(vertex) for vertex in value.getVertices()]
+        if isinstance(value, datetime.date):
+            return value.isoformat()
+        return str(value)  # java.lang.String, and Cypher's temporal values, whose text is ISO 8601

@@ -1,0 +1,271 @@
+"""A GGUF file, run by llama.cpp in this process, through its C interface.
+
+The C calls are used rather than `llama_cpp.Llama`, whose Python work for each token costs more than a small model's
+arithmetic, and whose prefix cache makes an answer depend, in its last bits, on what was asked before.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+import unicodedata
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import llama_cpp as c
+import numpy as np
+
+from heimdall_nb import hardware
+from heimdall_nb.errors import BadInput, HeimdallError
+from heimdall_nb.models.protocol import Completion
+from heimdall_nb.models.stopping import cut, outcome
+from heimdall_nb.progress import track
+from heimdall_nb.prompts import STOPS, Conversation, render
+
+BATCH = 512  # tokens in one call of llama_decode
+SMALL_FILE = 100_000_000  # bytes; below this, a second thread costs more in waiting than it saves
+_ERROR = 4  # GGML_LOG_LEVEL_ERROR
+
+_TOKEN_DATA = np.dtype([("id", np.intc), ("logit", np.single), ("p", np.single)], align=True)
+
+Sample = Callable[[], int]
+errors: deque[str] = deque(maxlen=20)  # what llama.cpp complained about last
+
+
+@c.llama_log_callback
+def _collect(level: int, text: bytes, _: Any) -> None:
+    if level == _ERROR:
+        errors.append(text.decode("utf-8", "replace").strip())
+
+
+# llama.cpp prints pages to stderr; this keeps its errors and drops the rest. The module keeps the callback alive.
+c.llama_log_set(_collect, ctypes.c_void_p(0))
+
+
+def check_gguf(path: Path | str) -> Path:
+    """The path of a GGUF file. Raises BadInput when there is none or it does not begin as one."""
+    path = Path(path)
+    try:
+        with path.open("rb") as handle:
+            magic = handle.read(4)
+    except OSError as problem:
+        what = f"cannot be read ({problem.strerror})"
+        raise BadInput(what, str(path), "Give the path of a GGUF file; notebook 04 writes them.") from None
+    if magic != b"GGUF":
+        raise BadInput("is not a GGUF file", str(path), "Notebook 04 writes GGUF files from a trained model.")
+    return path
+
+
+@contextmanager
+def _sampler(temperature: float, seed: int) -> Iterator[Any]:
+    """The choice among tokens: the likeliest one, or one drawn at `temperature`."""
+    chain = c.llama_sampler_chain_init(c.llama_sampler_chain_default_params())
+    if temperature > 0:
+        c.llama_sampler_chain_add(chain, c.llama_sampler_init_temp(temperature))
+        c.llama_sampler_chain_add(chain, c.llama_sampler_init_dist(seed & 0x7FFFFFFF))
+    else:
+        c.llama_sampler_chain_add(chain, c.llama_sampler_init_greedy())
+    try:
+        yield chain
+    finally:
+        c.llama_sampler_free(chain)
+
+
+class LlamaCppModel:
+    """A GGUF file answering in process; not for several threads at once.
+
+    `context` is the window in tokens (prompt and answer), `threads` defaults to 1 for files under 100 MB, where more
+    are slower. An answer is the same whatever was asked before. Raises BadInput for a missing or damaged file.
+    """
+
+    def __init__(
+        self, path: Path | str, context: int = 2048, threads: int | None = None, name: str | None = None
+    ) -> None:
+        self.path = check_gguf(path)
+        if context < 1:
+            raise BadInput(f"{context} is no number of tokens", "context", "Give a positive number, such as 2048.")
+        self.name = name or self.path.stem
+        self.context = context
+        self.threads = threads or (1 if self.path.stat().st_size < SMALL_FILE else hardware.threads())
+        self._model = self._context = None
+        self._head: tuple[int, ...] = ()  # tokens at the start of the cache that the next prompt may share
+        errors.clear()
+        settings = c.llama_model_default_params()
+        self._model = c.llama_model_load_from_file(str(self.path).encode(), settings)
+        if not self._model:
+            reason = f" ({errors[0].rsplit(': ', 1)[-1]})" if errors else ""
+            raise BadInput(f"is damaged or not for this llama.cpp{reason}", str(self.path), "Run notebook 04 again.")
+        self._vocab = c.llama_model_get_vocab(self._model)
+        self._vocabulary_size = c.llama_vocab_n_tokens(self._vocab)
+        self._context = self._new_context()
+
+    def tokens(self, text: str) -> list[int]:
+        """The token ids of a rendered prompt: NFC, special tokens as such, nothing put in front."""
+        raw = unicodedata.normalize("NFC", text).encode()
+        buffer = (c.llama_token * (len(raw) + 1))()  # a token is at least one byte
+        count = c.llama_tokenize(self._vocab, raw, len(raw), buffer, len(buffer), False, True)
+        return list(buffer[:count])
+
+    def metadata(self, key: str) -> str:
+        """A metadata value of the file as text, e.g. `general.name`; empty where the file has none."""
+        size = c.llama_model_meta_val_str(self._model, key.encode(), ctypes.create_string_buffer(1), 1)
+        if size < 0:
+            return ""
+        buffer = ctypes.create_string_buffer(size + 1)
+        c.llama_model_meta_val_str(self._model, key.encode(), buffer, size + 1)
+        return buffer.value.decode()
+
+    def log_probabilities(self, text: str) -> np.ndarray:
+        """Log probability of every vocabulary entry after each token of `text`: float32 (tokens, vocabulary)."""
+        ids = self.tokens(text)[: self.context]
+        self._forget(0)
+        logits = np.concatenate([self._logits(ids[at : at + BATCH], at) for at in range(0, len(ids), BATCH)])
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+    def complete(
+        self,
+        conversations: Sequence[Conversation],
+        max_new_tokens: int = 192,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop: Sequence[str] = STOPS,
+        grammar: str | None = None,
+    ) -> list[Completion]:
+        """Answer each conversation; see `LanguageModel.complete`. Each one is sampled from `seed` anew."""
+        if not self._context:
+            raise HeimdallError(f"{self.path}: the model was closed.")
+        answers = []
+        with _sampler(temperature, seed) as sampler, self._grammar(grammar) as rules:
+            for conversation in track(conversations, self.name) if len(conversations) > 1 else conversations:
+                c.llama_sampler_reset(sampler)
+                if rules:
+                    c.llama_sampler_reset(rules)
+                answers.append(self._answer(conversation, max_new_tokens, stop, lambda: self._sample(sampler, rules)))
+        return answers
+
+    def close(self) -> None:
+        """Free the model and its cache."""
+        if self._context:
+            c.llama_free(self._context)
+        if self._model:
+            c.llama_model_free(self._model)
+        self._model = self._context = None
+
+    def _new_context(self) -> Any:
+        settings = c.llama_context_default_params()
+        settings.n_ctx = self.context
+        settings.n_batch = settings.n_ubatch = BATCH
+        settings.n_threads = settings.n_threads_batch = self.threads
+        context = c.llama_init_from_model(self._model, settings)
+        if not context:
+            self.close()
+            raise BadInput(f"has no room for {self.context} tokens", str(self.path), "Choose a smaller context.")
+        return context
+
+    @contextmanager
+    def _grammar(self, grammar: str | None) -> Iterator[Any]:
+        """A sampler that rules out what the grammar does not allow; None without a grammar."""
+        if grammar is None:
+            yield None
+            return
+        rules = c.llama_sampler_init_grammar(self._vocab, grammar.encode(), b"root") if grammar.strip() else None
+        if not rules:
+            raise BadInput("is not a GBNF grammar with a rule `root`", "grammar", "Correct the grammar.")
+        try:
+            yield rules
+        finally:
+            c.llama_sampler_free(rules)
+
+    def _sample(self, sampler: Any, rules: Any) -> int:
+        """The next token, from the logits of the token decoded last."""
+        if rules is None:
+            return c.llama_sampler_sample(sampler, self._context, -1)
+        candidates = np.zeros(self._vocabulary_size, dtype=_TOKEN_DATA)
+        candidates["id"] = np.arange(self._vocabulary_size)
+        logits = c.llama_get_logits_ith(self._context, -1)
+        candidates["logit"] = np.ctypeslib.as_array(logits, shape=(self._vocabulary_size,))
+        pointer = candidates.ctypes.data_as(c.llama_token_data_p)
+        array = c.llama_token_data_array(data=pointer, size=len(candidates), selected=-1, sorted=False)
+        c.llama_sampler_apply(rules, ctypes.byref(array))
+        if not np.isfinite(candidates["logit"]).any():
+            # llama.cpp would choose a forbidden token here and end the whole process over it.
+            raise BadInput("asks for text that no token of this model can begin", "grammar", "Correct the grammar.")
+        c.llama_sampler_apply(sampler, ctypes.byref(array))
+        token = array.data[array.selected].id
+        c.llama_sampler_accept(rules, token)
+        c.llama_sampler_accept(sampler, token)
+        return token
+
+    def _answer(self, conversation: Conversation, max_new: int, stop: Sequence[str], sample: Sample) -> Completion:
+        started = time.perf_counter()
+        # All turns but the last are decoded apart from it. So a cached head is, bit for bit, what would be computed.
+        head = tuple(self.tokens(render(conversation[:-1], generation_prompt=False))) if conversation[1:] else ()
+        tail = self.tokens(render(conversation[-1:]))
+        prompt = len(head) + len(tail)
+        if prompt >= self.context:
+            return Completion("", prompt, 0, time.perf_counter() - started, "truncated")
+        if head == self._head:
+            self._forget(len(head))
+        else:
+            self._forget(0)
+            self._decode(head)
+            self._head = head
+        self._decode(tail)
+        text, new, stopped = self._generate(min(max_new, self.context - prompt), stop, sample)
+        return Completion(text, prompt, new, time.perf_counter() - started, outcome(text, stopped))
+
+    def _generate(self, limit: int, stop: Sequence[str], sample: Sample) -> tuple[str, int, bool]:
+        """The answer's text, how many tokens were made for it (the end token counts), and whether it ended."""
+        raw = b""
+        for count in range(1, limit + 1):
+            token = sample()
+            if c.llama_vocab_is_eog(self._vocab, token):
+                return raw.decode("utf-8", "replace"), count, True
+            raw += self._piece(token)
+            text, stopped = cut(raw.decode("utf-8", "replace"), stop)
+            if stopped:
+                return text, count, True
+            if count < limit:
+                self._decode((token,))
+        return raw.decode("utf-8", "replace"), limit, False
+
+    def _piece(self, token: int) -> bytes:
+        buffer = ctypes.create_string_buffer(256)  # longer than any token of a byte-level vocabulary in use
+        size = c.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
+        return buffer.raw[: max(0, size)]
+
+    def _decode(self, ids: Sequence[int]) -> None:
+        """Append tokens to the cache; afterwards the logits of the last one can be sampled."""
+        for at in range(0, len(ids), BATCH):
+            part = ids[at : at + BATCH]
+            array = (c.llama_token * len(part))(*part)  # named, since the batch only points to it
+            self._check(c.llama_decode(self._context, c.llama_batch_get_one(array, len(part))))
+
+    def _logits(self, ids: Sequence[int], position: int) -> np.ndarray:
+        """Append tokens to the cache and return the logits of all of them."""
+        batch = c.llama_batch_init(len(ids), 0, 1)
+        try:
+            batch.n_tokens = len(ids)
+            for i, token in enumerate(ids):
+                batch.token[i], batch.pos[i], batch.logits[i] = token, position + i, True
+                batch.n_seq_id[i], batch.seq_id[i][0] = 1, 0
+            status = c.llama_decode(self._context, batch)
+        finally:
+            c.llama_batch_free(batch)
+        self._check(status)
+        shape = (len(ids), self._vocabulary_size)
+        return np.ctypeslib.as_array(c.llama_get_logits(self._context), shape=shape).copy()
+
+    def _check(self, status: int) -> None:
+        if status:
+            raise HeimdallError(f"{self.path}: llama.cpp could not go on (llama_decode returned {status}).")
+
+    def _forget(self, kept: int) -> None:
+        """Keep the first `kept` tokens of the cache."""
+        c.llama_memory_seq_rm(c.llama_get_memory(self._context), 0, kept, -1)
+        if kept == 0:
+            self._head = ()

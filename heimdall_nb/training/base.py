@@ -1,0 +1,249 @@
+"""A small base model of the Qwen3 architecture, trained from scratch on questions about many graphs.
+
+The loop is plain PyTorch, so that nothing of it is hidden: batches, loss on the answers, two optimisers, checkpoints.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from heimdall_nb import hardware
+from heimdall_nb.run import read_json, sha256, write_json
+from heimdall_nb.training.config import BaseConfig, autocast, device, fast_bf16, key
+from heimdall_nb.training.report import Report, move_into_place, quiet, temporary_folder
+from heimdall_nb.training.sequences import IGNORED, Tokens, batches, encode, pad, read_corpus, texts
+from heimdall_nb.training.tokenizer import train_tokenizer
+
+
+def train_base(corpus: Path, output: Path, config: BaseConfig) -> dict[str, Any]:
+    """Train tokenizer and model on `corpus`, and write them with `training.json` to the folder `output`.
+
+    Returns what `training.json` holds: `history` (step, loss, learning rate), `evaluations` (on held-out sequences),
+    `parameters`, `vocabulary`, `tokens`, `timing`. An `output` that was made from the same corpus with the same
+    settings is returned as it is; a training that was killed goes on from its last checkpoint, to the same result.
+    Raises BadInput for a corpus that is missing, empty or malformed.
+    """
+    import torch
+
+    corpus, output = Path(corpus), Path(output)
+    identity = key(config, sha256(corpus))
+    if (output / "training.json").exists() and read_json(output / "training.json").get("key") == identity:
+        return read_json(output / "training.json")
+    torch.set_num_threads(hardware.threads())
+    quiet()
+    conversations = read_corpus(corpus)
+    tokenizer = train_tokenizer(texts(conversations), config.vocabulary)
+    sequences = encode(tokenizer, conversations, config.max_length)
+    share = min(config.held_out, len(sequences) // 5 + 1)
+    training = Training(config, tokenizer, sequences[share:] or sequences, sequences[:share])
+    checkpoint = output.parent / "checkpoints" / f"{output.name}.pt"
+    training.resume(checkpoint, identity)
+    training.run(checkpoint, identity)
+
+    result = {"key": identity} | training.summary()
+    folder = temporary_folder(output)
+    training.model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    write_json(folder / "training.json", result)
+    move_into_place(folder, output)
+    checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def build_model(config: BaseConfig, tokenizer: Any) -> Any:
+    """A Qwen3 model with random weights; input and output embedding are one matrix."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(config.seed)
+    shape = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=config.hidden,
+        intermediate_size=config.ffn,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.kv_heads,
+        head_dim=config.hidden // config.heads,
+        max_position_embeddings=2048,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return Qwen3ForCausalLM(shape).to(device())
+
+
+def optimisers(model: Any, config: BaseConfig) -> list[Any]:
+    """Muon for the matrices of the layers, AdamW for the embedding and the norms.
+
+    Muon makes each update nearly orthogonal, so that all directions of a matrix learn at the same speed
+    (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon/).
+    """
+    import torch
+
+    named = dict(model.named_parameters())
+    matrices = [p for name, p in named.items() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in named.items() if p.ndim != 2 or "embed" in name]
+    muon = torch.optim.Muon(matrices, lr=config.learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    adam = torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    return [muon, adam]
+
+
+def rate(step: int, config: BaseConfig) -> float:
+    """The share of the learning rate at `step`: a linear rise, a plateau, a linear fall to zero at the last step."""
+    rise = min(1.0, (step + 1) / max(1, config.warmup))
+    return min(rise, (config.steps - step) / max(1.0, config.decay * config.steps))
+
+
+class Training:
+    """A training in progress: model, optimisers, data, step and history."""
+
+    def __init__(self, config: BaseConfig, tokenizer: Any, sequences: Sequence[Tokens], held: Sequence[Tokens]) -> None:
+        import torch
+
+        self.config, self.tokenizer, self.sequences, self.held = config, tokenizer, sequences, held
+        self.model = build_model(config, tokenizer)
+        self.optimisers = optimisers(self.model, config)
+        self.schedules = [
+            torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, config))
+            for optimiser in self.optimisers
+        ]
+        self.batches = batches(sequences, config.batch_size, config.steps, config.seed)
+        self.step, self.tokens, self.seconds = 0, 0, 0.0
+        self.history: list[dict[str, float]] = []
+        self.evaluations: list[dict[str, float]] = []
+
+    def run(self, checkpoint: Path, identity: str) -> None:
+        """Train to the last step, with a checkpoint and an evaluation now and then."""
+        report = Report("base model", self.config.steps, self.step)
+        started, before = time.monotonic(), self.seconds
+        while self.step < self.config.steps:
+            loss, tokens = self.learn(self.batches[self.step])
+            self.step += 1
+            self.tokens += tokens
+            self.history.append({"step": self.step, "loss": round(loss, 5)})
+            last = self.step == self.config.steps
+            if last or self.step % self.config.evaluate_every == 0:
+                self.evaluations.append({"step": self.step} | self.evaluate())
+            self.seconds = before + time.monotonic() - started
+            if not last and self.step % self.config.checkpoint_every == 0:
+                self.save(checkpoint, identity)
+            report.update(self.step, loss, tokens)
+        report.close()
+
+    def learn(self, batch: Sequence[int]) -> tuple[float, int]:
+        """One step; returns the loss and the number of tokens read."""
+        import torch
+
+        self.model.train()
+        ids, labels = pad([self.sequences[n] for n in batch], self.tokenizer.pad_token_id)
+        loss = self.loss(ids.to(self.model.device), labels.to(self.model.device))[0]
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimiser, schedule in zip(self.optimisers, self.schedules, strict=True):
+            optimiser.step()
+            optimiser.zero_grad()
+            schedule.step()
+        return loss.item(), sum(len(self.sequences[n].ids) for n in batch)
+
+    def loss(self, ids: Any, labels: Any) -> tuple[Any, Any, Any]:
+        """(mean loss of the answer tokens, whether each was the most probable one, their places in `labels[:, 1:]`).
+
+        The output layer is applied at the answer tokens only: that is a third of the work of a small model saved.
+        """
+        import torch
+
+        places = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+        with autocast():
+            hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1][places]
+            logits = self.model.lm_head(hidden).float()
+        wanted = labels[:, 1:][places]
+        return torch.nn.functional.cross_entropy(logits, wanted), logits.argmax(-1) == wanted, places
+
+    def evaluate(self) -> dict[str, float]:
+        """Held-out loss and exact match: of the first answers (zero-shot) and of the later ones.
+
+        An answer that is the most probable token at every place, given the right tokens before it, is the answer that
+        greedy decoding writes: one pass over the text gives the exact match without writing anything.
+        """
+        import torch
+
+        self.model.eval()
+        losses, first, later = [], [], []
+        with torch.no_grad():
+            for start in range(0, len(self.held), self.config.batch_size):
+                ids, labels = pad(self.held[start : start + self.config.batch_size], self.tokenizer.pad_token_id)
+                loss, right, places = self.loss(ids.to(self.model.device), labels.to(self.model.device))
+                losses.append(loss.item())
+                for row in answers_right(right.tolist(), *(index.tolist() for index in places)):
+                    first.append(row[0])
+                    later += row[1:]
+        return {
+            "loss": round(sum(losses) / len(losses), 5),
+            "exact_match": round(sum(first) / len(first), 4),
+            "exact_match_later": round(sum(later) / max(1, len(later)), 4),
+            "answers": len(first),
+        }
+
+    def save(self, checkpoint: Path, identity: str) -> None:
+        """Write everything that the rest of the training depends on: to a temporary name, then renamed."""
+        import torch
+
+        state = {
+            "key": identity,
+            "model": self.model.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
+            "random": torch.get_rng_state(),
+            "progress": [self.step, self.tokens, self.seconds, self.history, self.evaluations],
+        }
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        temporary = checkpoint.with_name(f".{checkpoint.name}.tmp")
+        torch.save(state, temporary)
+        os.replace(temporary, checkpoint)
+
+    def resume(self, checkpoint: Path, identity: str) -> None:
+        """Go on from `checkpoint`, when there is one of the same settings and corpus."""
+        import torch
+
+        if not checkpoint.exists():
+            return
+        state = torch.load(checkpoint, map_location=self.model.device, weights_only=True)
+        if state["key"] != identity:
+            return
+        self.model.load_state_dict(state["model"])
+        for part, saved in zip(self.optimisers + self.schedules, state["optimisers"] + state["schedules"], strict=True):
+            part.load_state_dict(saved)
+        torch.set_rng_state(state["random"].cpu())
+        self.step, self.tokens, self.seconds, self.history, self.evaluations = state["progress"]
+        print(f"base model: goes on from step {self.step}", flush=True)
+
+    def summary(self) -> dict[str, Any]:
+        """What `training.json` holds about the result."""
+        return {
+            "parameters": sum(p.numel() for p in self.model.parameters()),
+            "vocabulary": len(self.tokenizer),
+            "sequences": len(self.sequences),
+            "tokens": self.tokens,
+            "precision": "bf16 autocast" if fast_bf16() else "fp32",
+            "history": self.history,
+            "evaluations": self.evaluations,
+            "timing": {"seconds": round(self.seconds, 1), "tokens_per_second": round(self.tokens / self.seconds)},
+        }
+
+
+def answers_right(right: Sequence[bool], rows: Sequence[int], columns: Sequence[int]) -> list[list[bool]]:
+    """For each row, whether each of its answers is right in all tokens; an answer is a run of adjacent columns."""
+    result: dict[int, list[bool]] = {}
+    before = (-1, -1)
+    for good, row, column in zip(right, rows, columns, strict=True):
+        answers = result.setdefault(row, [])
+        if (row, column - 1) != before:
+            answers.append(True)
+        answers[-1] = answers[-1] and good
+        before = (row, column)
+    return list(result.values())

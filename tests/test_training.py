@@ -1,0 +1,270 @@
+"""Training: the tokenizer is lossless, only answers are learnt, and a killed training ends as an undisturbed one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heimdall_nb import prompts
+from heimdall_nb.dataset.example import Example, save
+from heimdall_nb.errors import BadInput, HeimdallError
+from heimdall_nb.run import ROOT, sha256
+from heimdall_nb.training import finetune as training_finetune
+from heimdall_nb.training import sequences
+from heimdall_nb.training.base import answers_right, rate, train_base
+from heimdall_nb.training.config import BaseConfig, FinetuneConfig
+from heimdall_nb.training.finetune import finetune, rows, supervised_text
+from heimdall_nb.training.tokenizer import train_tokenizer
+
+SCHEMA = "(:Person {name: STRING KEY, age: INTEGER})\n(:City {name: STRING KEY})\n(:Person)-[:LIVES_IN]->(:City)"
+NAMES = ("Anna", "Bruno", "Clara", "David", "Elena", "Felix", "Greta", "Hugo")
+TINY = BaseConfig(
+    hidden=32, layers=2, heads=2, kv_heads=1, ffn=64, vocabulary=400, steps=6, batch_size=4, warmup=2, held_out=4,
+    max_length=256, evaluate_every=3, checkpoint_every=1,
+)  # fmt: skip
+TINY_LORA = FinetuneConfig(
+    lora_rank=2, lora_alpha=4, lora_dropout=0.1, epochs=1, batch_size=2, questions_per_row=2, evaluations=4,
+    max_length=256,
+)  # fmt: skip
+
+
+def turns(start: int, count: int) -> list[tuple[str, str]]:
+    """Questions with their queries; all different for different numbers."""
+    return [
+        (f"How old is {NAMES[n % 8]} {n}?", f"MATCH (p:Person {{name: '{NAMES[n % 8]} {n}'}}) RETURN p.age")
+        for n in range(start, start + count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("corpus") / "base_corpus.jsonl"
+    lines = [{"schema": SCHEMA, "turns": turns(3 * n, 1 + n % 3)} for n in range(40)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def base(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed") / "base"
+    train_base(corpus, folder, TINY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("data")
+    made = [Example("Write Cypher.", q, a, "read", "small", graph="people", schema=SCHEMA) for q, a in turns(500, 40)]
+    return save(folder / "train.jsonl", made[:32]), save(folder / "validation.jsonl", made[32:])
+
+
+@pytest.fixture(scope="module")
+def tokenizer(corpus: Path):
+    return train_tokenizer(sequences.texts(sequences.read_corpus(corpus)), 400)
+
+
+def test_round_trip(tokenizer) -> None:
+    """Any text comes back, and the special tokens of a text's words never do."""
+
+    @given(st.text(alphabet=st.characters(exclude_categories=("Cs",)), max_size=60))
+    def lossless(text: str) -> None:
+        text = prompts.conversation(text)[-1]["content"]  # NFC
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+    lossless()
+
+
+def test_tokenizer_reloads_with_the_same_ids_and_template(tokenizer, base: Path) -> None:
+    from transformers import AutoTokenizer
+
+    again = AutoTokenizer.from_pretrained(base)
+    text = prompts.render(
+        prompts.conversation("Zoë's 東京 42?", SCHEMA, answer="MATCH (n) RETURN n", exemplars=turns(0, 2))
+    )
+    assert type(again).__name__.startswith("Qwen2Tokenizer")
+    assert again(text)["input_ids"] == tokenizer(text)["input_ids"]
+    assert again.chat_template == prompts.chat_template()
+    assert again.eos_token == prompts.TURN_END and again.pad_token == prompts.END_OF_TEXT
+    assert all(len(tokenizer(token)["input_ids"]) == 1 for token in prompts.SPECIAL_TOKENS)
+
+
+def test_only_answers_are_learnt(tokenizer) -> None:
+    """Decoded labels are the answers with their ends; and they are the ones that TRL learns by the chat template."""
+    asked = turns(0, 3)
+    messages = prompts.conversation(asked[2][0], SCHEMA, answer=asked[2][1], exemplars=asked[:2])
+    (encoded,) = sequences.encode(tokenizer, [messages], 1000)
+    learnt = tokenizer.decode([token for token in encoded.labels if token != sequences.IGNORED])
+    assert learnt == "".join(answer + prompts.TURN_END for _, answer in asked)
+    assert learnt == supervised_text(tokenizer, messages)
+    assert encoded.ids == tokenizer.apply_chat_template(messages)["input_ids"]
+
+
+def test_a_long_sequence_keeps_whole_turns(tokenizer) -> None:
+    asked = turns(0, 6)
+    messages = prompts.conversation(asked[5][0], SCHEMA, answer=asked[5][1], exemplars=asked[:5])
+    (whole,) = sequences.encode(tokenizer, [messages], 1000)
+    (cut,) = sequences.encode(tokenizer, [messages], len(whole.ids) - 10)
+    assert cut.ids[-1] == tokenizer.eos_token_id and cut.ids == whole.ids[: len(cut.ids)]
+    assert tokenizer.decode(cut.ids).count(prompts.TURN_START + "assistant") == 5
+    with pytest.raises(BadInput, match="max_length"):
+        sequences.encode(tokenizer, [messages], 40)
+
+
+def test_batches_hold_each_sequence_once_an_epoch(tokenizer, corpus: Path) -> None:
+    encoded = sequences.encode(tokenizer, sequences.read_corpus(corpus), 1000)
+    drawn = sequences.batches(encoded, 4, 20, seed=1)
+    assert sorted(sum(drawn[:10], [])) == sorted(sum(drawn[10:], [])) == list(range(40))
+    assert drawn[:7] == sequences.batches(encoded, 4, 7, seed=1) != sequences.batches(encoded, 4, 7, seed=2)
+
+
+def test_answers_right_counts_whole_answers() -> None:
+    right = [True, True, False, True, True]
+    assert answers_right(right, [0, 0, 0, 0, 1], [3, 4, 8, 9, 3]) == [[True, False], [True]]
+
+
+def test_learning_rate_rises_stays_and_falls() -> None:
+    config = BaseConfig(steps=100, warmup=10, decay=0.5)
+    assert [round(rate(step, config), 3) for step in (0, 9, 50, 75, 99)] == [0.1, 1, 1, 0.5, 0.02]
+
+
+def test_base_learns_and_is_not_trained_twice(corpus: Path, base: Path, tmp_path: Path) -> None:
+    report = json.loads((base / "training.json").read_text())
+    losses = [entry["loss"] for entry in report["history"]]
+    assert len(losses) == 6 and losses[-1] < losses[0]
+    assert [entry["step"] for entry in report["evaluations"]] == [3, 6]
+    before = (base / "model.safetensors").stat().st_mtime_ns
+    assert train_base(corpus, base, TINY) == report
+    assert (base / "model.safetensors").stat().st_mtime_ns == before
+
+
+def killed(code: str, when: Path, arguments: list[str]) -> None:
+    """Run `code` in another process, and kill it as soon as `when` matches a file."""
+    process = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(when.parent.glob(when.name)):
+        assert process.poll() is None, "the training ended before it could be killed"
+        assert time.monotonic() < deadline, "no checkpoint came"
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+KILL_BASE = """
+import dataclasses, sys, time
+from pathlib import Path
+from heimdall_nb.training import base, config
+step = base.Training.learn
+def slow(self, batch):
+    if self.step >= 3:
+        time.sleep(60)  # stand still after the third step until the kill
+    return step(self, batch)
+base.Training.learn = slow
+base.train_base(Path(sys.argv[1]), Path(sys.argv[2]), config.BaseConfig(**eval(sys.argv[3])))
+"""
+
+
+def test_base_killed_and_resumed_is_bit_for_bit_the_same(corpus: Path, base: Path, tmp_path: Path) -> None:
+
+    import torch
+
+    again, checkpoint = tmp_path / "base", tmp_path / "checkpoints" / "base.pt"
+    killed(KILL_BASE, checkpoint, [str(corpus), str(again), str(asdict(TINY))])
+    assert not again.exists()
+    step = torch.load(checkpoint, weights_only=True)["progress"][0]
+    assert 0 < step <= 3
+    report = train_base(corpus, again, TINY)
+    assert sha256(again / "model.safetensors") == sha256(base / "model.safetensors")
+    assert report["history"] == json.loads((base / "training.json").read_text())["history"]
+    assert not checkpoint.exists()
+
+
+KILL_ADAPTER = """
+import sys, time
+from pathlib import Path
+from transformers import Trainer
+from heimdall_nb.training import config, finetune
+step = Trainer.training_step
+def slow(self, *arguments, **named):
+    if self.state.global_step >= 5:
+        time.sleep(60)  # stand still after the fifth step until the kill
+    return step(self, *arguments, **named)
+Trainer.training_step = slow
+base, train, validation, output, settings = sys.argv[1:]
+finetune.finetune(base, Path(train), Path(validation), Path(output), config.FinetuneConfig(**eval(settings)))
+"""
+
+
+def test_adapter_killed_and_resumed_is_the_same(base: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
+
+    whole = finetune(base, *data, tmp_path / "whole" / "adapter", TINY_LORA)
+    assert whole["steps"] == 8 and len(whole["evaluations"]) == 4
+    assert whole["trainable"] < whole["total"]
+    again = tmp_path / "again" / "adapter"
+    arguments = [str(base), *map(str, data), str(again), str(asdict(TINY_LORA))]
+    killed(KILL_ADAPTER, again.parent / "checkpoints/adapter/checkpoint-4/trainer_state.json", arguments)
+    resumed = finetune(base, *data, again, TINY_LORA)
+    weights = [tmp_path / name / "adapter/adapter_model.safetensors" for name in ("whole", "again")]
+    assert sha256(weights[0]) == sha256(weights[1])
+    assert {**resumed, "timing": 0, "memory_mb": 0} == {**whole, "timing": 0, "memory_mb": 0}
+    assert finetune(base, *data, again, TINY_LORA) == resumed  # idempotent
+
+
+def test_adapter_learns_the_answers_alone(base: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
+    report = finetune(base, *data, tmp_path / "adapter", TINY_LORA)
+    assert report["supervised"].startswith("MATCH") and report["supervised"].endswith("RETURN p.age" + prompts.TURN_END)
+    assert "How old" not in report["supervised"] and "assistant" not in report["supervised"]
+
+
+def test_nothing_to_learn_is_an_error(
+    base: Path, data: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadInput, match="max_length"):
+        finetune(base, *data, tmp_path / "adapter", replace(TINY_LORA, max_length=32))
+    unmarked = prompts.chat_template().replace("{% generation %}", "{% generation %}{% endgeneration %}", 1)
+    unmarked = unmarked[: unmarked.rindex("{% endgeneration %}")] + unmarked.rpartition("{% endgeneration %}")[2]
+    monkeypatch.setattr(training_finetune, "chat_template", lambda: unmarked)
+    with pytest.raises(HeimdallError, match="no token to learn"):
+        finetune(base, *data, tmp_path / "adapter", TINY_LORA)
+
+
+def test_missing_inputs_are_bad_input(base: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no_such_base"):
+        finetune(tmp_path / "no_such_base", *data, tmp_path / "adapter", TINY_LORA)
+    with pytest.raises(BadInput, match="no_train"):
+        finetune(base, tmp_path / "no_train.jsonl", data[1], tmp_path / "adapter", TINY_LORA)
+    with pytest.raises(BadInput, match="no_corpus"):
+        train_base(tmp_path / "no_corpus.jsonl", tmp_path / "base", TINY)
+    (tmp_path / "broken.jsonl").write_text('{"schema": "x", "turns": [["q", "a"]]}\n{"schema": "x", "turns": []}\n')
+    with pytest.raises(BadInput, match="broken.jsonl, line 2"):
+        train_base(tmp_path / "broken.jsonl", tmp_path / "base", TINY)
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"learning_rate": 9.0}, {"heads": 3}, {"vocabulary": 10}])
+def test_settings_out_of_range_are_bad_input(wrong: dict[str, float]) -> None:
+    with pytest.raises(BadInput, match=next(iter(wrong))):
+        BaseConfig(**wrong)
+
+
+def test_rows_share_a_schema_and_lose_no_question() -> None:
+    made = [
+        Example("Write Cypher.", q, a, "r", "small", graph="g", schema=f"schema {n % 2}")
+        for n, (q, a) in enumerate(turns(0, 9))
+    ]
+    grouped = rows(made, 3, seed=1)
+    asked = [m["content"] for row in grouped for m in row["messages"] if m["role"] == "user"]
+    assert sorted(asked) == sorted(example.input for example in made)
+    for row in grouped:
+        schema = row["messages"][0]["content"].splitlines()[-1]
+        mine = {example.input for example in made if example.schema == schema}
+        assert {m["content"] for m in row["messages"] if m["role"] == "user"} <= mine
+    assert grouped == rows(made, 3, seed=1) != rows(made, 3, seed=2)
