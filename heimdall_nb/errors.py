@@ -16,4 +16,5 @@ class BadInput(HeimdallError):
 
     def __init__(self, what: str, where: str = "", remedy: str = "") -> None:
         self.what, self.where, self.remedy = what, where, remedy
-        super().__init__(": ".join(p for p in (where, what) if p) + (f" {remedy}" if remedy else ""))
+        place = f"{where}: " if where else ""
+        super().__init__(f"{place}{what.rstrip('.')}." + (f" {remedy}" if remedy else ""))

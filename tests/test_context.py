@@ -52,10 +52,10 @@ def test_the_recommended_context_is_the_smallest_without_loss(prompt_tokens: lis
 
 
 def test_the_reason_names_what_the_percentile_would_lose() -> None:
-    found = profile.recommend([100] * 97 + [900] * 3, 100, trained=512)
+    found = profile.recommend([100] * 97 + [900] * 3, 100, declared=512)
     assert found.context == 1024
     assert "would choose 512, and cut 3 of the prompts" in found.reason
-    assert "trained for 512 tokens" in found.reason
+    assert "made for 512 tokens" in found.reason
 
 
 def test_a_prompt_beyond_all_sizes_is_refused() -> None:
@@ -91,7 +91,7 @@ def test_tables_hold_the_same_numbers() -> None:
 
 @pytest.fixture(scope="module")
 def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real GGUF file of a tiny untrained model: 3 layers, 2 key-value heads of 64, trained length 512."""
+    """A real GGUF file of a tiny untrained model: 3 layers, 2 key-value heads of 64, declared context 512."""
     from tiny_model import make_base
 
     from heimdall_nb.export.gguf_file import write_gguf
@@ -123,7 +123,7 @@ def test_measured_memory_grows_like_the_formula(tiny_gguf: Path) -> None:
     assert formula == pytest.approx(2 * 3 * 2 * 64 * (4096 - 512) * 2 / 2**20, abs=0.05)
     assert grown == pytest.approx(formula, rel=0.35)
     assert small["used"] >= small["loaded"] > small["weights"]
-    assert small["trained"] and not large["trained"]
+    assert small["declared"] and not large["declared"]
     assert large["prompt_tokens"] == 4092
     assert large["new_per_second_full"] < large["new_per_second_short"]
 

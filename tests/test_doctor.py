@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from heimdall_nb import doctor
+from heimdall_nb import doctor, prompts
+from heimdall_nb.exercises import nb00
 
 
 def test_this_machine_can_run_the_course() -> None:
@@ -73,3 +74,24 @@ def test_little_disk_and_memory_are_missing(monkeypatch: pytest.MonkeyPatch, tmp
 def test_importing_the_doctor_is_cheap() -> None:
     code = "import sys, heimdall_nb.doctor; print([m for m in ('torch', 'jpype', 'llama_cpp') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_exercises_of_the_start_notebook() -> None:
+    import pandas as pd
+
+    needs = pd.DataFrame({"weights_16_bit": [1.0, 4.9], "cache": [0.1, 0.2]}, index=["small", "large"])
+    assert nb00.check_1({"small"}, needs) is None and nb00.check_1({"small", "large"}, needs) and nb00.check_1(3, needs)
+    own = prompts.conversation("How many studios are there?", "(:Studio)")
+    assert nb00.check_2(own, "Which?", "(:Studio)") is None
+    assert nb00.check_2(own, "How many studios are there?", "(:Studio)") and nb00.check_2("text", "Which?", "(:Studio)")
+    assert nb00.check_2(own, "Which?", "(:Movie)")
+
+
+@pytest.mark.usefixtures("arcadedb")
+def test_the_query_of_the_start_notebook_is_run() -> None:
+    from heimdall_nb.dataset.graphs import load_schema
+
+    schema = load_schema("movies")
+    assert nb00.check_3("MATCH (m:Movie) WHERE m.released > 2000 RETURN count(m)", schema, 7) is None
+    assert nb00.check_3("MATCH (m:Movie) RETURN count(m)", schema, 7)
+    assert "refuses" in (nb00.check_3("MATCH (m:Movie RETURN count(m)", schema, 7) or "")

@@ -121,6 +121,12 @@ def test_agreement_of_a_model_with_itself(merged: Path) -> None:
     assert agreement(model, model, TEXTS[:2])["top1"] == 1.0
 
 
+def test_agreement_refuses_models_that_read_other_tokens(merged: Path, tmp_path: Path) -> None:
+    other = TransformersModel(tiny_model.make_base(tmp_path / "other", hidden=64, padding=5))
+    with pytest.raises(HeimdallError, match="other vocabularies"):
+        agreement(TransformersModel(merged), other, TEXTS[:1])
+
+
 # GGUF
 
 

@@ -70,8 +70,13 @@ def answer(
 
     Raises BadInput when an example is in the pool: a baseline must not be shown the test set.
     """
+    check_disjoint(pool, examples)
+    prompts = [prompt_of(example, pool, k, how) for example in examples]
+    return ask(model, prompts, path, [example.id for example in examples], max_new_tokens, version)
+
+
+def check_disjoint(pool: Sequence[Example], examples: Sequence[Example]) -> None:
+    """Raise BadInput when an example is in the pool."""
     inside = {e.id for e in pool} & {e.id for e in examples}
     if inside:
         raise BadInput("is in the few-shot pool", f"example {min(inside)}", "Split the data again with notebook 02.")
-    prompts = [prompt_of(example, pool, k, how) for example in examples]
-    return ask(model, prompts, path, [example.id for example in examples], max_new_tokens, version)

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from heimdall_nb.baselines.fewshot import exemplars, question_of
+from heimdall_nb.baselines.fewshot import check_disjoint, exemplars, question_of
 from heimdall_nb.dataset.example import Example
+from heimdall_nb.engines.cypher_tokens import writes
 from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Refusal, Rows
 from heimdall_nb.models.answers import append, prompt_key, query_of, rewrite, stored
 from heimdall_nb.models.protocol import Completion, LanguageModel, Outcome
@@ -31,8 +32,8 @@ Thought: what you know and what to do next
 Action: one of schema[], run_query[a Cypher query], finish[the Cypher query that answers the question]
 After each action you are shown an observation. Question: """
 
-_ACTION = re.compile(r"Action:\s*(\w+)\s*\[(.*)\]", re.DOTALL)
-_THOUGHT = re.compile(r"Thought:\s*(.*?)\s*(?:\nAction:|\Z)", re.DOTALL)
+# The argument may hold brackets itself: it ends at the last one before the next line of the protocol.
+_ACTION = re.compile(r"Action:\s*(\w+)\s*\[((?:(?!\n(?:Thought|Action|Observation):).)*)\]", re.DOTALL)
 _LABELS = re.compile(r"^(?:Thought|Action):\s*", re.MULTILINE)
 
 
@@ -105,9 +106,10 @@ def solve(
 
     With a `pool`, one solved question on the same graph shows the form of a step. An item that ends without `finish`
     is answered by the last query that ran, or, when none did, by the query in the last reply. Finished items found in
-    the file are not solved again.
+    the file are not solved again. Raises BadInput when an example is in the pool.
     """
     settings = (version, max_steps, max_new_tokens, "react")
+    check_disjoint(pool, examples)
     started: dict[str, tuple[Example, Trace]] = {}
     keys = []
     demonstrations = _demonstrations(examples, pool, engine, instance_of)
@@ -205,11 +207,12 @@ def _demonstrations(
     """For each example the turns of one solved question of the pool on its graph, with its observation."""
     shown: dict[str, list[tuple[str, str]]] = {}
     by_graph: dict[str, list[tuple[str, str]]] = {}
+    reads = [e for e in pool if not writes(e.output)]  # run_query refuses writes
     for example in sorted(examples, key=lambda e: (str(e.graph), e.id)):
         graph = str(example.graph)
         if graph not in by_graph:
             by_graph[graph] = []
-            for solved in exemplars(pool, example, 1, "fixed"):
+            for solved in exemplars(reads, example, 1, "fixed"):
                 engine.load(instance_of(graph))
                 by_graph[graph] = _demonstration(solved, _observe(engine.run(solved.output)))
         shown[example.id] = by_graph[graph]

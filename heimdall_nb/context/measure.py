@@ -35,6 +35,7 @@ def measure(gguf: str, context: int, new_tokens: int, repeats: int, threads: int
     loaded = process.memory_info().rss - before
     full = context - new_tokens
     sizes = {"short": min(SHORT, full), "full": full}
+    _time(model, sizes["short"], new_tokens)  # the first run also touches memory and warms caches
     runs = {name: [_time(model, size, new_tokens) for _ in range(repeats)] for name, size in sizes.items()}
     used = process.memory_info().rss - before
     speeds = {name: [statistics.median(column) for column in zip(*pairs, strict=True)] for name, pairs in runs.items()}

@@ -32,7 +32,7 @@ def cache_bytes(layers: int, kv_heads: int, head_dim: int, context: int, bytes_p
 
 @dataclass(frozen=True)
 class CacheShape:
-    """What the cache formula needs of a model; `context` is the length it was trained for."""
+    """What the cache formula needs of a model; `context` is the length it declares to be made for."""
 
     layers: int
     kv_heads: int
@@ -113,9 +113,9 @@ def estimates(models: Sequence[KnownModel], context: int) -> list[dict[str, Any]
 
 
 def cache_table(models: Sequence[KnownModel], contexts: Sequence[int]) -> list[dict[str, Any]]:
-    """One row a model: GiB of f16 cache at each context size, and the length that the model was trained for."""
+    """One row a model: GiB of f16 cache at each context size, and the context that the model was made for."""
     return [
-        {"model": model.name.split("/")[-1], "trained for": model.context}
+        {"model": model.name.split("/")[-1], "made for": model.context}
         | {str(context): round(model.cache_bytes(context) / GIB, 2) for context in contexts}
         for model in models
     ]
@@ -158,7 +158,7 @@ def measure(
     Memory is in MiB: `weights` (the file) + `cache` (cache_bytes) = `formula`; `loaded` is the growth of the process's
     resident memory when the model stands ready, `used` when the whole context has been filled: the difference is
     llama.cpp's working buffers. Speeds are in tokens a second, the median of `repeats`: reading a prompt that fills
-    the context, and writing after a short prompt and after a full one.
+    the context, and writing after a short prompt and after a full one. `declared`: whether the model was made for it.
     Raises BadInput for a missing or corrupt file or a context without room, HeimdallError when a child fails or takes
     over `seconds`.
     """
@@ -181,7 +181,7 @@ def measure(
                 "loaded": round(found.pop("loaded_bytes") / MIB, 2),
                 "used": round(found.pop("used_bytes") / MIB, 2),
                 **found,
-                "trained": context <= shape.context,
+                "declared": context <= shape.context,
             }
         )
     return rows

@@ -68,12 +68,12 @@ class Recommendation:
 def recommend(
     prompt_tokens: Sequence[int],
     max_new_tokens: int,
-    trained: int | None = None,
+    declared: int | None = None,
     sizes: Sequence[int] = SIZES,
 ) -> Recommendation:
     """The smallest size that holds the longest prompt and `max_new_tokens` more, with what the p95 would have needed.
 
-    `trained` is the length that the model was trained for; a larger need is said in the reason.
+    `declared` is the context that the model was made for; a larger need is said in the reason.
     Raises BadInput when no size is large enough.
     """
     longest, p95 = max(prompt_tokens), percentile(prompt_tokens, 0.95)
@@ -91,8 +91,8 @@ def recommend(
     else:
         lost = sum(n + max_new_tokens > usual for n in prompt_tokens)
         reason += f"; the 95th percentile ({p95}) would choose {usual}, and cut {lost} of the prompts."
-    if trained is not None and need > trained:
-        reason += f" The model was trained for {trained} tokens: beyond them its answers are not to be trusted."
+    if declared is not None and need > declared:
+        reason += f" The model was made for {declared} tokens: beyond them its answers are not to be trusted."
     return Recommendation(context, reason)
 
 

@@ -197,9 +197,8 @@ class _Binder:
     def _rel(self, slot: str, kind: str, start: str, end: str) -> None:
         fits = []
         for item in self.schema.relationships:
-            known = all(
-                s not in self.labels or self.labels[s].name == n for s, n in ((start, item.start), (end, item.end))
-            )
+            ends = ((start, item.start), (end, item.end))
+            known = all(place not in self.labels or self.labels[place].name == name for place, name in ends)
             again = any(item is other for other in self.relationships.values())
             if known and not again and (start != end or item.start == item.end):
                 fits.append(item)

@@ -89,6 +89,12 @@ def scan(path: Path | str) -> Iterator[Example | Fault]:
 
     Raises BadInput when the file cannot be opened.
     """
+    for _, item in scan_lines(path):
+        yield item
+
+
+def scan_lines(path: Path | str) -> Iterator[tuple[int, Example | Fault]]:
+    """Like `scan`, each item with the number of its line."""
     path = Path(path)
     try:
         handle = path.open("rb")
@@ -96,7 +102,7 @@ def scan(path: Path | str) -> Iterator[Example | Fault]:
         raise BadInput(f"cannot be read ({problem.strerror})", str(path), "Give the path of a JSONL file.") from None
     with handle:
         for number, raw in enumerate(handle, start=1):
-            yield from _scan_line(number, raw)
+            yield from ((number, item) for item in _scan_line(number, raw))
 
 
 def _scan_line(number: int, raw: bytes) -> Iterator[Example | Fault]:

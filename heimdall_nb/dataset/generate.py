@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,19 +37,45 @@ def generate(
     """
     if examples < 1 or not graphs:
         raise BadInput("asks for nothing", "examples and graphs", "Ask for at least one example of one graph.")
-    makers = [_Maker(load_schema(name), _chosen(only), seed, nodes) for name in graphs]
+    made = _make([_Maker(load_schema(name), _chosen(only), seed, nodes) for name in graphs], examples, engine)
+    if len(made) < examples:
+        remedy = "Ask for fewer, or for more graphs or nodes."
+        raise BadInput(f"only {len(made)} different examples can be made of {examples}", "examples", remedy)
+    return made
+
+
+def category_generator(
+    seed: int, graphs: Sequence[str], engine: GraphEngine, nodes: int = 60
+) -> Callable[[str, int, list[Example]], list[Example]]:
+    """A function (category, number, examples there are) -> up to `number` new examples of that category.
+
+    They are made on the same graph instances as `generate` makes them with this seed and size.
+    """
+
+    def more(category: str, number: int, have: list[Example]) -> list[Example]:
+        chosen = [template for template in templates().values() if template.family == category]
+        if not chosen:
+            return []
+        known = {(item.graph, normalise(item.input)) for item in have}
+        makers = [_Maker(load_schema(name), chosen, seed, nodes) for name in graphs]
+        made = _make(makers, number + len(have), engine)
+        return [item for item in made if (item.graph, normalise(item.input)) not in known][:number]
+
+    return more
+
+
+def _make(makers: list[_Maker], examples: int, engine: GraphEngine) -> list[Example]:
+    """Up to `examples` examples, in turn from each maker; makers with more variety stand in for those with less."""
     share = -(-examples // len(makers))
     made = [maker.make(share, engine) for maker in makers]
-    while (have := sum(map(len, made))) < examples:  # graphs with more variety stand in for those with less
+    have, before = sum(map(len, made)), -1
+    while before < have < examples:
         before = have
         for place, maker in enumerate(makers):
             made[place] += maker.make(min(examples - have, share), engine)
             have = sum(map(len, made))
-        if have == before:
-            remedy = "Ask for fewer, or for more graphs or nodes."
-            raise BadInput(f"only {have} different examples can be made of {examples}", "examples", remedy)
-    rounds = [items[turn] for turn in range(max(map(len, made))) for items in made if turn < len(items)]
-    return rounds[:examples]
+    turns = range(max(map(len, made)))
+    return [items[turn] for turn in turns for items in made if turn < len(items)][:examples]
 
 
 def _chosen(only: Sequence[str] | None) -> list[Template]:
@@ -83,9 +109,8 @@ class _Maker:
         engine.load(self.graph)
         found: list[Example] = []
         label = f"examples of {self.schema.name}"
-        for example in track(self._attempts(engine), label, total=None):
-            if example is not None:
-                found.append(example)
+        for example in track(self._attempts(engine), label) if number > 0 else ():
+            found += [example] if example is not None else []
             if len(found) >= number:
                 break
         return found

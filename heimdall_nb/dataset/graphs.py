@@ -150,13 +150,10 @@ class _Reader:
         self.path = path
 
     def fail(self, what: str, *keys: str) -> BadInput:
-        return BadInput(
-            what, f"{self.path}, {'.'.join(keys) or 'top level'}", "See data/graphs/movies.yaml for the form."
-        )
+        where = f"{self.path}, {'.'.join(keys) or 'top level'}"
+        return BadInput(what, where, "See data/graphs/movies.yaml for the form.")
 
-    def get(
-        self, entry: Any, name: str, kind: type | tuple[type, ...], keys: tuple[str, ...], default: Any = None
-    ) -> Any:
+    def get(self, entry: Any, name: str, kind: Any, keys: tuple[str, ...], default: Any = None) -> Any:
         if not isinstance(entry, dict):
             raise self.fail("must be a mapping", *keys)
         value = entry.get(name, default)

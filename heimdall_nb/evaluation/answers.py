@@ -6,16 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from heimdall_nb.dataset.example import Example
-from heimdall_nb.engines.cypher_tokens import writes
 from heimdall_nb.models.answers import ask
 from heimdall_nb.models.protocol import Completion, LanguageModel
 from heimdall_nb.prompts import Conversation, conversation
 
 
 def executable(examples: Iterable[Example]) -> list[Example]:
-    """The examples whose truth can be executed: a read on one of the graphs, checked so when the set was built."""
-    checked = ("", "executed")
-    return [e for e in examples if e.graph and e.part == "cypher" and e.check in checked and not writes(e.output)]
+    """The examples whose truth can be executed: queries on one of the graphs, checked so when the set was built."""
+    return [e for e in examples if e.graph and e.part == "cypher" and e.check in ("", "executed")]
 
 
 def prompt_of(example: Example) -> Conversation:
@@ -26,6 +24,6 @@ def prompt_of(example: Example) -> Conversation:
 def answer_examples(
     model: LanguageModel, examples: Sequence[Example], path: Path, max_new_tokens: int = 192, version: str = ""
 ) -> list[Completion]:
-    """Ask `model` each example's question; the completions in order. Kept in `path` and resumed: see `models.answers`."""
+    """Ask `model` each example's question; the completions in order, kept in `path` and resumed (`models.answers`)."""
     ids = [example.id for example in examples]
     return ask(model, [prompt_of(example) for example in examples], path, ids, max_new_tokens, version)

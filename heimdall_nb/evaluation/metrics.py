@@ -1,7 +1,7 @@
 """Scores of generated queries: VA, EX and exact match on one denominator, with the floor that a constant reaches.
 
 VA (valid answer): the query parses, names only what the schema has, and runs. EX (execution accuracy): it is valid and
-its result is the gold query's. Every item counts in every score, so EX <= VA always.
+its result is the gold query's (for a write: the graph that it leaves). Every item counts in every score, so EX <= VA always.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from typing import Any
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.engines.cypher_check import SchemaNames, name_faults
 from heimdall_nb.engines.cypher_patterns import CLAUSES
-from heimdall_nb.engines.cypher_tokens import tokens
+from heimdall_nb.engines.cypher_tokens import tokens, writes
 from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Refusal, Rows
 from heimdall_nb.errors import BadInput
-from heimdall_nb.models.answers import query_of
 from heimdall_nb.evaluation.compare import collects_unordered, ordered, same_result
+from heimdall_nb.evaluation.execute import Executor
 from heimdall_nb.evaluation.statistics import wilson
+from heimdall_nb.models.answers import query_of
 from heimdall_nb.models.protocol import Completion
 from heimdall_nb.progress import track
 
@@ -75,6 +76,7 @@ def score_items(
 ) -> list[ItemScore]:
     """Run gold and answer of each example on its graph, and compare the results; the scores are in order.
 
+    Where the gold writes, the answer may write, and the graphs that they leave are compared.
     Raises BadInput for an example without a graph, or one whose gold query the engine refuses: that is a fault of the
     set, not of the model.
     """
@@ -84,43 +86,33 @@ def score_items(
         if not example.graph:
             raise BadInput("has no graph, so it cannot be executed", f"example {example.id}", "Leave it out.")
     order = sorted(range(len(examples)), key=lambda k: (str(examples[k].graph), k))  # each graph is loaded once
+    executor = Executor(engine, instance_of, seconds, max_rows)
     scores: dict[int, ItemScore] = {}
     golds: dict[str, Rows] = {}
-    loaded = None
     for k in track(order, "scoring"):
-        graph = str(examples[k].graph)
-        if graph != loaded:
-            engine.load(instance_of(graph))
-            loaded, golds, names = graph, {}, names_of(graph)
-        gold = examples[k].output
+        graph, gold = str(examples[k].graph), examples[k].output
+        if executor.use(graph):
+            golds, names = {}, names_of(graph)
         if gold not in golds:
-            golds[gold] = _gold_rows(examples[k], engine, seconds, max_rows)
-        scores[k] = _score(examples[k], completions[k], golds[gold], names, engine, seconds, max_rows)
+            golds[gold] = _gold_rows(examples[k], executor)
+        scores[k] = _score(examples[k], completions[k], golds[gold], names, executor)
     return [scores[k] for k in range(len(examples))]
 
 
-def _gold_rows(example: Example, engine: GraphEngine, seconds: float, max_rows: int) -> Rows:
-    rows = engine.run(example.output, seconds=5 * seconds, max_rows=max_rows)
+def _gold_rows(example: Example, executor: Executor) -> Rows:
+    rows = executor.write(example.output) if writes(example.output) else executor.read(example.output)
     if isinstance(rows, Refusal):
         what = f"the gold query is refused ({rows.kind}: {rows.message})"
         raise BadInput(what, f"example {example.id}", "Validate the set again with notebook 02.")
     return rows
 
 
-def _score(
-    example: Example,
-    completion: Completion,
-    gold: Rows,
-    names: SchemaNames,
-    engine: GraphEngine,
-    seconds: float,
-    max_rows: int,
-) -> ItemScore:
+def _score(example: Example, completion: Completion, gold: Rows, names: SchemaNames, executor: Executor) -> ItemScore:
     query = query_of(completion.text)
-    result = engine.run(query, seconds=seconds, max_rows=max_rows)
+    result = executor.write(query) if writes(example.output) else executor.read(query)
     faults = [] if isinstance(result, Refusal) else name_faults(query, names)
     va = isinstance(result, Rows) and not faults
-    ex = va and same_result(gold, result, ordered(example.output), collects_unordered(example.output))
+    ex = va and same_result(gold, result, ordered(example.output), _bags(example.output))
     cause, message = _cause(query, completion, result, faults, ex)
     return ItemScore(
         id=example.id,
@@ -142,6 +134,11 @@ def _score(
     )
 
 
+def _bags(gold: str) -> bool:
+    """True where the order in lists means nothing: after an unordered `collect`, and in the state that a write leaves."""
+    return collects_unordered(gold) or writes(gold)
+
+
 def _cause(
     query: str, completion: Completion, result: Rows | Refusal, faults: Sequence[str], ex: bool
 ) -> tuple[str, str]:
@@ -157,6 +154,8 @@ def _cause(
         return "schema", "; ".join(faults)
     if not result.rows:
         return "empty result", "the query finds nothing"
+    if writes(query):
+        return "wrong result", "the graph that the query leaves is another one"
     return "wrong result", f"{len(result.rows)} rows, the first: {list(result.rows[0])}"
 
 
@@ -183,9 +182,9 @@ def constant_floor(scores: Sequence[ItemScore]) -> dict[str, Any]:
     """
     candidates: list[Rows] = []
     for score in scores:
-        if not any(same_result(score.gold_rows, other, ordered=True) for other in candidates):
+        if not any(same_result(score.gold_rows, other, True, _bags(score.gold)) for other in candidates):
             candidates.append(score.gold_rows)
-    orders = [(ordered(score.gold), collects_unordered(score.gold)) for score in scores]
+    orders = [(ordered(score.gold), _bags(score.gold)) for score in scores]
     best, rows = 0, Rows((), ())
     for candidate in candidates:
         hits = sum(same_result(s.gold_rows, candidate, *how) for s, how in zip(scores, orders, strict=True))

@@ -10,7 +10,7 @@ from heimdall_nb.engines.graph import Refusal, Rows
 from heimdall_nb.engines.sql import Database, SqlEngine, gate
 from heimdall_nb.engines.sql_check import refusal
 from heimdall_nb.errors import BadInput
-from heimdall_nb.evaluation.answers import query_of
+from heimdall_nb.models.answers import query_of
 from heimdall_nb.evaluation.compare import same_result
 from heimdall_nb.evaluation.metrics import ItemScore, _cause, constant_floor, share
 from heimdall_nb.models.protocol import Completion

@@ -30,7 +30,7 @@ def check_2(answer: Any, shown: str, schema: str) -> str | None:
 
 
 def check_3(answer: Any, schema: Any, seed: int) -> str | None:
-    """A query that returns the number of movies, seen by running it."""
+    """A query that counts the movies released after 2000, seen by running it."""
     from heimdall_nb.dataset.graphs import instantiate
     from heimdall_nb.engines.arcadedb import ArcadeDB
     from heimdall_nb.engines.graph import Refusal
@@ -41,5 +41,5 @@ def check_3(answer: Any, schema: Any, seed: int) -> str | None:
         result = engine.run(str(answer))
     if isinstance(result, Refusal):
         return f"The database refuses it: {result.message}"
-    right = sum(node.label == "Movie" for node in graph.nodes)
-    return None if result.rows == ((right,),) else "Return one number: MATCH (m:Movie) RETURN ... of m."
+    right = sum(node.label == "Movie" and node.properties["released"] > 2000 for node in graph.nodes)
+    return None if result.rows == ((right,),) else "Return one number: MATCH (m:Movie) WHERE ... RETURN count(m)."

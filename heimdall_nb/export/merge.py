@@ -13,7 +13,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from heimdall_nb import prompts
-from heimdall_nb.errors import BadInput
+from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.models.transformers_model import add_adapter, load_4bit, load_tokenizer, load_weights
 from heimdall_nb.progress import track
 from heimdall_nb.run import read_json
@@ -79,11 +79,14 @@ def agreement(model_a: Scorer, model_b: Scorer, texts: Sequence[str]) -> dict[st
     """How closely two models agree about each next token of `texts`.
 
     Returns `mean_kl`, the Kullback-Leibler divergence of b from a in nats (0: the same distributions), `top1`, the
-    share of places where both name the same likeliest token, and the counts `tokens` and `texts`.
+    share of places where both name the same likeliest token, and the counts `tokens` and `texts`. Raises HeimdallError
+    when the two do not read the same tokens.
     """
     divergence, same, tokens = 0.0, 0, 0
     for text in track(texts, "agreement"):
         a, b = model_a.log_probabilities(text), model_b.log_probabilities(text)
+        if a.shape != b.shape:
+            raise HeimdallError(f"The two models read other tokens, or have other vocabularies: {a.shape}, {b.shape}.")
         divergence += float((np.exp(a) * (a - b)).sum())
         same += int((a.argmax(axis=1) == b.argmax(axis=1)).sum())
         tokens += len(a)

@@ -58,7 +58,7 @@ def parity(
             text for text in compared if reference.tokens(unicodedata.normalize("NFC", text)) != model.tokens(text)
         ]
         wrong = _wrong_renderings(model.metadata("tokenizer.chat_template"), conversations)
-        closeness = agreement(reference, model, texts[:scored])
+        closeness = agreement(reference, model, [text for text in texts if text not in differing][:scored])
         asked = [_open(c) for c in conversations[:greedy]]
         pairs = list(zip(reference.complete(asked), model.complete(asked), strict=True))
         file_type = gguf.LlamaFileType(int(model.metadata("general.file_type") or 0)).name
