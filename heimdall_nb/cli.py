@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,11 +35,9 @@ def main() -> None:
 
         die_with_parent()
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False) or 0)  # outside standalone mode, typer.Exit becomes the returned status
     except HeimdallError as problem:
         print(f"heimdall: {problem}", file=sys.stderr)
-        sys.exit(problem.exit_code)
-    except typer.Exit as problem:
         sys.exit(problem.exit_code)
     except typer.Abort:
         sys.exit(130)
@@ -152,9 +152,22 @@ def validate(
     from heimdall_nb.dataset.validate import validate as check
 
     report = check(file)
-    print(report.to_json() if as_json else report.text())
+    found = report.to_json()
+    if as_json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join([*report.fault_lines(), *(f"{what}: {value}" for what, value in _figures(found))]))
     if not report.ok:
         raise typer.Exit(2)
+
+
+def _figures(found: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The numbers of a report as flat (name, value) pairs."""
+    for name, value in found.items():
+        if isinstance(value, dict):
+            yield from _figures(value, f"{prefix}{name} ")
+        elif not isinstance(value, list):
+            yield prefix + name, value
 
 
 @app.command()

@@ -186,6 +186,8 @@ def test_a_missing_or_foreign_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="is not a GGUF file"):
         nornicdb.place(tmp_path / "other.gguf", tmp_path / "m.gguf")
     assert not (tmp_path / "m.gguf").exists()
+    with pytest.raises(BadInput, match="is not a complete GGUF file"):
+        nornicdb.origin_of(tmp_path / "other.gguf")
 
 
 def test_the_deployed_file_answers(tmp_path: Path) -> None:
@@ -193,8 +195,13 @@ def test_the_deployed_file_answers(tmp_path: Path) -> None:
 
     from heimdall_nb.export.gguf_file import write_gguf
 
-    source = write_gguf(make_base(tmp_path / "base", steps=40), tmp_path / "heimdall-F16.gguf")
-    model = build(source, tmp_path / "deploy", context_size=512)["heimdall-nano.gguf"]
+    target = tmp_path / "heimdall-F16.gguf"
+    source = write_gguf(make_base(tmp_path / "base", steps=40), target, licence="MIT", base_model="heimdall-nano-base")
+    origin = nornicdb.origin_of(source)
+    assert origin == {"base": "heimdall-nano-base", "licence": "MIT"}
+    files = build(source, tmp_path / "deploy", context_size=512, origin=origin)
+    card, model = files["MODEL_CARD.md"].read_text(), files["heimdall-nano.gguf"]
+    assert "| Base | heimdall-nano-base |" in card and "Weights: MIT." in card
     question = "How many people are there?"
     found = nornicdb.answer(model, question, SCHEMA, 512, 48)
     assert (found.outcome, found.text) == ("ok", ANSWERS[question])

@@ -2,6 +2,10 @@
 
 import builtins
 import datetime
+import os
+import subprocess
+import sys
+import tempfile
 import time
 
 import pytest
@@ -153,13 +157,21 @@ def test_several_databases_side_by_side(tiny, tmp_path):
     assert (tmp_path / "kept").is_dir()
 
 
-def test_the_temporary_folder_goes(arcadedb):
+def test_the_temporary_folder_goes(arcadedb, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     engine = ArcadeDB()
-    folder = engine._folder
-    assert folder.is_dir()
+    assert len(list(tmp_path.iterdir())) == 1
     engine.close()
     engine.close()
-    assert not folder.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_temporary_folder_goes_when_nobody_closes(tmp_path):
+    code = "from heimdall_nb.engines.arcadedb import ArcadeDB; e = ArcadeDB(); print(e.run('RETURN 1').rows)"
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "((1,),)\n", "")
+    assert list(tmp_path.glob("heimdall-*")) == []
 
 
 def test_faulty_graphs_are_refused(tiny):

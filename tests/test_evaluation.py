@@ -133,16 +133,17 @@ def test_order_matters_only_where_the_gold_orders(arcadedb):
 
 
 def test_writes_are_compared_by_the_graph_they_leave(arcadedb):
-    gold = "MATCH (m:Movie) WHERE m.year > 2000 SET m.rating = 3"
+    gold = "MATCH (m:Movie) WHERE m.released > 2000 SET m.score = 3"
     item = example("movies", "write", "Set the rating of movies after 2000 to 3.", gold)
     texts = {
-        "MATCH (x:Movie) WHERE NOT x.year <= 2000 SET x.rating = 3.0 RETURN count(x)": "right",
-        "MATCH (m:Movie) WHERE m.year > 2000 SET m.rating = 4": "wrong result",
-        "MATCH (m:Movie) SET m.rating = 3": "wrong result",
-        "MATCH (m:Movie) WHERE m.year > 2000 RETURN m.rating": "wrong result",
-        "MATCH (m:Movie) WHERE m.year > 2000 SET m.stars = 3": "schema",
-        "MATCH (m:Movie) WHERE m.year > 2000 DETACH DELETE m": "wrong result",
-        "MATCH (m:Movie) SET m.rating = 1/0": "syntax",
+        "MATCH (x:Movie) WHERE NOT x.released <= 2000 SET x.score = 3.0 RETURN count(x)": "right",
+        "MATCH (m:Movie) WHERE m.released > 2000 SET m.score = 4": "wrong result",
+        "MATCH (m:Movie) SET m.score = 3": "wrong result",
+        "MATCH (m:Movie) WHERE m.released > 2000 RETURN m.score": "wrong result",
+        "MATCH (m:Movie) WHERE m.released > 2000 SET m.stars = 3": "schema",
+        "MATCH (m:Movie) WHERE m.released > 2000 DETACH DELETE m": "wrong result",
+        "MATCH (m:Movie) SET m.score = 1/0": "syntax",
+        "MATCH (p:Person)-[r:DIRECTED]->(m:Movie) DELETE r": "wrong result",
         gold: "right",
     }
     assert [s.cause for s in score(arcadedb, list(texts), [item] * len(texts))] == list(texts.values())

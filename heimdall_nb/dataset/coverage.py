@@ -9,7 +9,7 @@ from typing import Any
 
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.dataset.graphs import GraphSchema
-from heimdall_nb.engines.cypher_tokens import Token, tokens
+from heimdall_nb.engines.cypher_tokens import tokens
 
 # Name -> the words or symbols, in a row, that show it.
 FEATURES: dict[str, tuple[str, ...]] = {
@@ -40,15 +40,16 @@ FEATURES: dict[str, tuple[str, ...]] = {
 def features(query: str) -> set[str]:
     """The names of FEATURES that a query uses."""
     seen: set[str] = set()
-    before: Token | None = None
-    for token in tokens(query):
-        if token.kind == "symbol":
-            seen.update((token.text, (before.text if before else "") + token.text))
+    items = tokens(query)
+    for before, token, after in zip((None, *items), items, (*items[1:], None), strict=False):
+        if token.text == ">" and before is not None and before.text == "-":
+            seen.add("->")
+        elif token.kind == "symbol":
+            arrow = token.text == "<" and after is not None and after.text == "-"
+            seen.update((f"{before.text if before else ''}{token.text}", "->" if arrow else token.text))
         elif token.kind == "word" and not (before and before.text in (".", ":")):  # a name is no keyword
-            word = token.text.upper()
-            if not (word == "WITH" and before is not None and before.is_word("STARTS", "ENDS")):
-                seen.add(word)
-        before = token
+            search = token.is_word("WITH") and before is not None and before.is_word("STARTS", "ENDS")
+            seen.update(() if search else (token.text.upper(),))
     return {name for name, marks in FEATURES.items() if seen.intersection(marks)}
 
 
@@ -85,7 +86,9 @@ def _arrow(axes: Any, name: str, start: tuple[float, float], end: tuple[float, f
     """An arrow with its name; further ones between the same labels (`turn`) are bent and named elsewhere."""
     if start == end:
         outwards = 1 if start[1] >= 0 else -1
-        axes.text(start[0], start[1] + 0.34 * outwards, f"\u21bb {name}", ha="center", va="center", color=colour, size=9)
+        axes.text(
+            start[0], start[1] + 0.34 * outwards, f"\u21bb {name}", ha="center", va="center", color=colour, size=9
+        )
         return
     bend = (0.0, 0.28, -0.28, 0.5)[turn % 4]
     style = {"arrowstyle": "-|>", "color": colour, "shrinkA": 28, "shrinkB": 28}

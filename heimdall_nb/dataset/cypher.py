@@ -315,6 +315,8 @@ class _Binder:
 
 
 def _with_article(words: str) -> str:
+    if words.endswith("s") and not words.endswith(("ss", "us", "is")):
+        return words  # a plural: `awards above 3`
     return f"{'an' if words.startswith(_VOWELS) else 'a'} {words}"
 
 

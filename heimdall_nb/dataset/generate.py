@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from heimdall_nb.dataset.cypher import Binding, InstanceValues, NoBinding, Template, bind, templates
@@ -106,14 +107,10 @@ class _Maker:
 
     def make(self, number: int, engine: GraphEngine) -> list[Example]:
         """Up to `number` further examples."""
+        if number < 1:
+            return []
         engine.load(self.graph)
-        found: list[Example] = []
-        label = f"examples of {self.schema.name}"
-        for example in track(self._attempts(engine), label) if number > 0 else ():
-            found += [example] if example is not None else []
-            if len(found) >= number:
-                break
-        return found
+        return list(track(islice(self._found(engine), number), f"examples of {self.schema.name}", number))
 
     def _turns(self) -> Iterator[Template]:
         alive = list(self.chosen)
@@ -121,12 +118,13 @@ class _Maker:
             yield from alive
             alive = [template for template in alive if self.failures.get(template.name, 0) < PATIENCE]
 
-    def _attempts(self, engine: GraphEngine) -> Iterator[Example | None]:
+    def _found(self, engine: GraphEngine) -> Iterator[Example]:
         for template in self.turns:
             example = next(filter(None, (self._one(template, engine) for _ in range(ATTEMPTS))), None)
             failed = self.failures.get(template.name, 0)
             self.failures[template.name] = failed + 1 if example is None else 0
-            yield example
+            if example is not None:
+                yield example
 
     def _one(self, template: Template, engine: GraphEngine) -> Example | None:
         try:

@@ -101,7 +101,7 @@ def _looked(look: Callable[[_Case], Finding], case: _Case) -> Finding:
     """A finding; not met and without a figure where the run has not measured it."""
     try:
         return look(case)
-    except (KeyError, TypeError, IndexError, BadInput, OSError):
+    except (KeyError, TypeError, StopIteration, ValueError, BadInput, OSError):
         return False, ""
 
 
@@ -161,9 +161,10 @@ def _answered(case: _Case) -> Finding:
 
 def _baselines(case: _Case) -> Finding:
     found = case.metrics("07")["scores"]
-    tuned = found["fine-tuned"]["ex"]
-    others = {name: score["ex"] for name, score in found.items() if name != "fine-tuned"}
-    best = max(others, key=lambda name: others[name]["value"])
+    name = next(name for name in found if "fine-tuned" in name)
+    tuned = found[name]["ex"]
+    others = {other: score["ex"] for other, score in found.items() if other != name}
+    best = max(others, key=lambda other: others[other]["value"])
     figure = f"fine-tuned EX {tuned['value']:.1%}, best without fine-tuning {others[best]['value']:.1%} ({best})"
     return tuned["low"] > others[best]["high"], figure
 

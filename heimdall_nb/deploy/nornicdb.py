@@ -94,11 +94,12 @@ def build(
     facts: FactPack | None = None,
     max_tokens: int = 192,
     characters_per_token: float = 4.0,
-    base: str = "a base trained from scratch by this project",
+    origin: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write the deployment folder and return its files: model, nornicdb.yaml, environment example, Modelfile, texts.
 
-    `scores` are lines of the model card (what: measured value), `question` is a request to try. The model file is
+    `scores` are lines of the model card (what: measured value), `question` is a request to try, `origin` is what
+    `origin_of` found. The model file is
     linked, or copied where links are not possible, under a temporary name first. Raises BadInput when it is missing or
     is not GGUF.
     """
@@ -110,7 +111,8 @@ def build(
     fill = {
         "name": name,
         "run": run_name,
-        "base": base,
+        "base": (origin or {}).get("base") or "not stated in the file",
+        "licence": (origin or {}).get("licence") or "not stated in the file: that of the base model applies",
         "source_file": gguf.name,
         "megabytes": f"{model.stat().st_size / 1e6:.1f}",
         "context": context_size,
@@ -127,6 +129,21 @@ def build(
         atomic_text(folder / "README.md", texts.readme(**fill)),
         atomic_text(folder / "MODEL_CARD.md", texts.model_card(**fill)),
     ]
+
+
+def origin_of(gguf_file: Path) -> dict[str, str]:
+    """What a GGUF file says of its base model and licence, empty texts where it says nothing.
+
+    Raises BadInput when it cannot be read.
+    """
+    import gguf
+
+    try:
+        fields = gguf.GGUFReader(str(gguf_file)).fields
+    except Exception:  # the reader has no error of its own
+        raise BadInput("is not a complete GGUF file", str(gguf_file), "Run stage 04 again.") from None
+    keys = {"base": "general.base_model.0.name", "licence": "general.license"}
+    return {name: str(fields[key].contents()) if key in fields else "" for name, key in keys.items()}
 
 
 def place(source: Path, target: Path) -> Path:

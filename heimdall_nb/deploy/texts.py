@@ -88,7 +88,7 @@ All of them were measured by the run that made this file; scores are on question
 
 ## Licence
 
-Code: MIT. The weights follow the licence of their base model.
+Weights: {licence}. The code that made them: MIT.
 """
 
 _MODELFILE = """# ollama create {name} -f Modelfile

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,13 +48,14 @@ class ArcadeDB:
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="heimdall-arcadedb-")) if path is None else None
-        place = Path(path) if path is not None else self._folder / "graph"
+        folder = Path(tempfile.mkdtemp(prefix="heimdall-arcadedb-")) if path is None else None
         try:
-            self._database = _open(place)
+            self._database = _open(Path(path) if path is not None else folder / "graph")
         except BaseException:
-            self._remove_folder()
+            _dispose(None, folder)
             raise
+        # Runs at close, when the object is forgotten, or when the process ends: whatever comes first.
+        self._finalizer = weakref.finalize(self, _dispose, self._database, folder)
         import jpype
 
         self._java = self._database.get_java_database()
@@ -71,15 +73,7 @@ class ArcadeDB:
 
     def close(self) -> None:
         """Close the database and remove its temporary folder; a second call does nothing."""
-        if self._database is not None:
-            self._database.close()
-            self._database = None
-        self._remove_folder()
-
-    def _remove_folder(self) -> None:
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        self._finalizer()
 
     def load(self, graph: GraphInstance) -> None:
         """Replace the contents of the database by `graph`. `datetime.date` values become Cypher dates.
@@ -208,6 +202,13 @@ class ArcadeDB:
             missing = "CommandParameterMissingException" in str(type(problem))  # EXPLAIN has no values to give
             return None if missing or (refusal.kind == "write") else refusal
         return None
+
+
+def _dispose(database: Any, folder: Path | None) -> None:
+    if database is not None and database.is_open():
+        database.close()
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _open(path: Path) -> Any:

@@ -54,6 +54,8 @@ def _dialect_fault(tree: exp.Query) -> Refusal | None:
             return Refusal("syntax", "MySQL has no FULL JOIN")
         if isinstance(node, exp.Subquery) and isinstance(node.parent, (exp.From, exp.Join)) and not node.alias:
             return Refusal("syntax", "a sub-query in FROM needs an alias")
+        if isinstance(node, (exp.Limit, exp.Offset)) and not isinstance(node.expression, exp.Literal):
+            return Refusal("syntax", "LIMIT takes whole numbers")
         if isinstance(node, exp.In) and (inner := node.args.get("query")) and inner.this.args.get("limit"):
             return Refusal("syntax", "MySQL does not take LIMIT in a sub-query of IN")
     return None

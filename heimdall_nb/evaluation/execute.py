@@ -9,10 +9,11 @@ from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Refusal, Rows
 MAX_STATE = 100_000  # rows of a graph's state
 
 _NODES = "MATCH (n) RETURN labels(n) AS labels, properties(n) AS properties"
-_RELATIONSHIPS = (
-    "MATCH (a)-[r]->(b) RETURN labels(a) AS start, properties(a) AS of_start, type(r) AS type, properties(r) AS of_type, "
-    "labels(b) AS end, properties(b) AS of_end"
-)
+_RELATIONSHIPS = """
+MATCH (a)-[r]->(b)
+RETURN labels(a) AS start_labels, properties(a) AS start, type(r) AS type, properties(r) AS properties,
+       labels(b) AS end_labels, properties(b) AS end
+"""
 
 
 class Executor:
@@ -51,14 +52,17 @@ class Executor:
             self.engine.load(self.instance_of(self.graph))
 
     def _state(self) -> Rows | Refusal:
-        parts = [self.engine.run(query, seconds=60, max_rows=MAX_STATE) for query in (_NODES, _RELATIONSHIPS)]
-        for part in parts:
+        records: list[tuple[dict[str, object]]] = []
+        for query in (_NODES, _RELATIONSHIPS):
+            part = self.engine.run(query, seconds=60, max_rows=MAX_STATE)
             if isinstance(part, Refusal):
                 return part
-        nodes, relationships = ([_without_nulls(row) for row in part.rows] for part in parts)
-        return Rows(("nodes", "relationships"), ((nodes, relationships),))
+            records += [(dict(zip(part.columns, map(_plain, row), strict=True)),) for row in part.rows]
+        return Rows(("graph",), tuple(records))
 
 
-def _without_nulls(row: tuple[object, ...]) -> list[object]:
-    """A property that is null is a property that is not there."""
-    return [{k: v for k, v in item.items() if v is not None} if isinstance(item, dict) else item for item in row]
+def _plain(value: object) -> object:
+    """A property that is null is a property that is not there; labels have no order."""
+    if isinstance(value, dict):
+        return {key: item for key, item in value.items() if item is not None}
+    return sorted(value) if isinstance(value, list) else value

@@ -1,7 +1,8 @@
 """Scores of generated queries: VA, EX and exact match on one denominator, with the floor that a constant reaches.
 
 VA (valid answer): the query parses, names only what the schema has, and runs. EX (execution accuracy): it is valid and
-its result is the gold query's (for a write: the graph that it leaves). Every item counts in every score, so EX <= VA always.
+its result is the gold query's; the result of a write is the graph that it leaves. Every item counts in every score, so
+EX <= VA always.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def _score(example: Example, completion: Completion, gold: Rows, names: SchemaNa
     result = executor.write(query) if writes(example.output) else executor.read(query)
     faults = [] if isinstance(result, Refusal) else name_faults(query, names)
     va = isinstance(result, Rows) and not faults
-    ex = va and same_result(gold, result, ordered(example.output), _bags(example.output))
+    ex = va and same_result(gold, result, ordered(example.output), collects_unordered(example.output))
     cause, message = _cause(query, completion, result, faults, ex)
     return ItemScore(
         id=example.id,
@@ -132,11 +133,6 @@ def _score(example: Example, completion: Completion, gold: Rows, names: SchemaNa
         new_tokens=completion.new_tokens,
         gold_rows=gold,
     )
-
-
-def _bags(gold: str) -> bool:
-    """True where the order in lists means nothing: after an unordered `collect`, and in the state that a write leaves."""
-    return collects_unordered(gold) or writes(gold)
 
 
 def _cause(
@@ -182,9 +178,9 @@ def constant_floor(scores: Sequence[ItemScore]) -> dict[str, Any]:
     """
     candidates: list[Rows] = []
     for score in scores:
-        if not any(same_result(score.gold_rows, other, True, _bags(score.gold)) for other in candidates):
+        if not any(same_result(score.gold_rows, other, True, collects_unordered(score.gold)) for other in candidates):
             candidates.append(score.gold_rows)
-    orders = [(ordered(score.gold), _bags(score.gold)) for score in scores]
+    orders = [(ordered(score.gold), collects_unordered(score.gold)) for score in scores]
     best, rows = 0, Rows((), ())
     for candidate in candidates:
         hits = sum(same_result(s.gold_rows, candidate, *how) for s, how in zip(scores, orders, strict=True))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from sqlglot import exp
 
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.engines.graph import Refusal, Rows
-from heimdall_nb.engines.sql import Database, SqlEngine, gate
+from heimdall_nb.engines.sql import Database, SqlEngine, function_name, gate
 from heimdall_nb.engines.sql_check import refusal
 from heimdall_nb.errors import BadInput
-from heimdall_nb.models.answers import query_of
 from heimdall_nb.evaluation.compare import same_result
 from heimdall_nb.evaluation.metrics import ItemScore, _cause, constant_floor, share
+from heimdall_nb.evaluation.statistics import Paired
+from heimdall_nb.models.answers import query_of
 from heimdall_nb.models.protocol import Completion
 
 
@@ -26,6 +29,11 @@ def exact_match(gold: str, answer: str) -> bool:
     """True when two statements have the same syntax tree: white space, comments and the case of keywords are free."""
     trees = gate(gold), gate(answer)
     return not any(isinstance(tree, Refusal) for tree in trees) and trees[0] == trees[1]
+
+
+def verdict(query: str, engine: SqlEngine, database: Database, seconds: float = 2.0, max_rows: int = 1000) -> Any:
+    """The rows of a statement that MySQL would take on this schema and that runs within the limits; else a Refusal."""
+    return refusal(query, database) or engine.run(query, seconds, max_rows)
 
 
 def score_sql(
@@ -47,7 +55,7 @@ def score_sql(
         gold = engine.run(example.output, 5 * seconds, max_rows)
         if isinstance(gold, Refusal):
             raise BadInput(f"the gold query is refused ({gold.message})", f"example {example.id}", "Generate it again.")
-        result = refusal(query, database) or engine.run(query, seconds, max_rows)
+        result = verdict(query, engine, database, seconds, max_rows)
         ex = isinstance(result, Rows) and same_result(gold, result, orders_rows(example.output))
         cause, message = _cause(query, completion, result, (), ex)
         scores.append(
@@ -71,6 +79,76 @@ def score_sql(
             )
         )
     return scores
+
+
+def explain(score: ItemScore) -> str:
+    """One sentence about a failure: what the engine said, or in which parts the answer differs from the gold query."""
+    if score.ex:
+        return "The answer is right."
+    if not score.va:
+        return f"Not valid ({score.cause}): {score.message}."
+    found = differences(score.gold, score.answer)
+    return f"It runs, and answers another question: {'; '.join(found) or 'the same parts, put together differently'}."
+
+
+def differences(gold: str, answer: str) -> list[str]:
+    """The kinds of parts in which two statements differ, e.g. `values: 'Oslo' instead of 'Norway'`."""
+    trees = gate(gold), gate(answer)
+    if any(isinstance(tree, Refusal) for tree in trees):
+        return []
+    found = []
+    for name, kinds in _PARTS.items():
+        wanted, given = ({_part(node) for node in tree.find_all(*kinds)} for tree in trees)
+        extra, missing = sorted(given - wanted), sorted(wanted - given)
+        if extra or missing:
+            found.append(f"{name}: {', '.join(extra) or 'nothing'} instead of {', '.join(missing) or 'nothing'}")
+    return found
+
+
+_PARTS: dict[str, tuple[type[exp.Expression], ...]] = {
+    "tables": (exp.Table,),
+    "columns": (exp.Column,),
+    "values": (exp.Literal,),
+    "functions": (exp.AggFunc, exp.Anonymous, exp.Distinct),
+    "comparisons": (exp.GT, exp.LT, exp.GTE, exp.LTE, exp.NEQ, exp.Between, exp.Like, exp.Is),
+    "sorting": (exp.Ordered,),
+}
+
+
+def _part(node: exp.Expression) -> str:
+    if isinstance(node, exp.Distinct):
+        return "DISTINCT"
+    if isinstance(node, exp.Func):
+        return function_name(node)
+    return node.name if isinstance(node, (exp.Table, exp.Column)) else node.sql("mysql")
+
+
+def different_failures(scores: Sequence[ItemScore], number: int) -> list[ItemScore]:
+    """Up to `number` failures, of as many causes and question types as there are."""
+    chosen: list[ItemScore] = []
+    left = [score for score in scores if not score.ex]
+    while left and len(chosen) < number:
+        seen = {s.cause for s in chosen}, {s.category for s in chosen}
+        left.sort(key=lambda s: ((s.cause in seen[0]) + (s.category in seen[1]), s.id))
+        chosen.append(left.pop(0))
+    return chosen
+
+
+def verdict_sentence(
+    result: Mapping[str, Any], plain: Mapping[str, Any], pair: Paired, kinds: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """What the scores of an adapter (`result`) and its base (`plain`) allow to say, and no more."""
+    ex, floor = result["ex"], result["floor"]["value"]
+    above = "above" if ex["low"] > floor else "not surely above"
+    gain = 100 * (ex["value"] - plain["ex"]["value"])
+    surely = "more than chance explains" if pair.p < 0.05 else "which may be chance"
+    worst = min(kinds, key=lambda kind: (kinds[kind]["ex"]["value"], kind))
+    return (
+        f"The adapter answers {100 * ex['value']:.1f} % of {result['items']} questions right "
+        f"(95 % interval {100 * ex['low']:.1f} to {100 * ex['high']:.1f}), {above} the floor of {100 * floor:.1f} %. "
+        f"That is {gain:+.1f} points against the base without it, {surely} (p = {pair.p:.2g}). "
+        f"Hardest is the type '{worst}' with {100 * kinds[worst]['ex']['value']:.0f} %."
+    )
 
 
 def by_type(scores: Sequence[ItemScore]) -> dict[str, dict[str, Any]]:

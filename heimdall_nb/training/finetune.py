@@ -131,7 +131,10 @@ def build_trainer(
     checkpoints: Path,
     config: FinetuneConfig,
 ) -> Any:
-    """TRL's SFTTrainer with LoRA on all linear layers. Raises BadInput for a missing base, HeimdallError for no answer."""
+    """TRL's SFTTrainer with LoRA on all linear layers.
+
+    Raises BadInput when the base is missing or an answer is too long, HeimdallError when a row has nothing to learn.
+    """
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -260,3 +263,14 @@ def _last_complete(checkpoints: Path) -> str | None:
         except BadInput:
             shutil.rmtree(found.pop())
     return None
+
+
+def linear_shapes(base: Path | str) -> list[tuple[int, int]]:
+    """(outputs, inputs) of each linear layer that LoRA changes, in the model's order; no weights are loaded."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    return [(module.out_features, module.in_features) for name, module in layers if name != "lm_head"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from heimdall_nb.errors import BadInput
 from heimdall_nb.prompts import TURN_END, TURN_START, Conversation, conversation, render
+from heimdall_nb.run import atomic_text
 
 IGNORED = -100  # the label of a token that is read but not learnt
 
@@ -45,6 +46,11 @@ def read_corpus(path: Path) -> list[Conversation]:
     if not conversations:
         raise BadInput("holds no sequence", str(path), "Generate the base corpus again.")
     return conversations
+
+
+def write_corpus(path: Path, records: Iterable[dict[str, Any]]) -> Path:
+    """Write the records of a corpus as JSONL, at once; `read_corpus` reads them."""
+    return atomic_text(Path(path), "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 def texts(conversations: Sequence[Conversation]) -> list[str]:
