@@ -89,6 +89,7 @@ def execute(number: str, output: Path, parameters: dict[str, Any]) -> None:
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
     source = notebook_path(number)
     unknown = sorted(set(parameters) - set(papermill.inspect_notebook(str(source))))
@@ -106,6 +107,7 @@ def execute(number: str, output: Path, parameters: dict[str, Any]) -> None:
             progress_bar=False,
             stdout_file=_CellLines(),
             start_timeout=120,
+            config=Config({"KernelManager": {"transport": "ipc"}}),  # files, not ports: nothing to collide with
         )
     except PapermillExecutionError as problem:
         failed = partial.relative_to(ROOT) if partial.is_relative_to(ROOT) else partial
@@ -121,7 +123,7 @@ def summary(run: Run) -> str:
     files = sorted(run.path.glob("artifacts/gguf/heimdall-*.gguf"), key=lambda f: f.stat().st_size)
     if files:
         lines.append(f"GGUF:    {pages.shown(files[0])} ({files[0].stat().st_size / 2**20:.1f} MiB)")
-    lines += [f"{what}: {value}" for what, value in pages.headline(run).items()]
+    lines += [f"{what}: {value}" for what, value in run.headline().items()]
     test = run.path / "artifacts/dataset/test.jsonl"
     return "\n".join(lines + (_answered(files[0], test) if files and test.exists() else []))
 

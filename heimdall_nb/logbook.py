@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from heimdall_nb import pages
 from heimdall_nb.run import ROOT, STAGES, Run, atomic_text
 
 HEADER = """# Logbook
@@ -65,6 +64,6 @@ def entry(run: Run) -> str:
         "",
         "| measured | value |",
         "|---|---|",
-        *(f"| {what} | {value} |" for what, value in pages.headline(run).items()),
+        *(f"| {what} | {value} |" for what, value in run.headline().items()),
     ]
     return "\n".join(lines) + "\n"

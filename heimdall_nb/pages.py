@@ -75,7 +75,7 @@ def write_index(run: Run) -> Path:
         f"<td>{entry['peak_memory_mb']:.0f}</td><td>{entry['commit']}</td><td>{entry['finished']}</td></tr>"
         for n, entry in stages.items()
     )
-    scores = "".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in headline(run).items())
+    scores = "".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in run.headline().items())
     last = next(reversed(stages.values()), {"machine": {}})
     where = ", ".join(f"{key} {value}" for key, value in last["machine"].items())
     body = (
@@ -88,14 +88,6 @@ def write_index(run: Run) -> Path:
     return atomic_text(
         run.path / "index.html", PAGE.format(title=html.escape(title), style=STYLE, navigation="", body=body)
     )
-
-
-def headline(run: Run) -> dict[str, str]:
-    """The run's main figures as text, from the metrics of the stages that have finished."""
-    found: dict[str, str] = {}
-    for number in run.manifest()["stages"]:
-        found |= run.metrics(number).get("headline", {})
-    return found
 
 
 def shown(path: Path) -> str:

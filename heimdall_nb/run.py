@@ -123,6 +123,13 @@ class Run:
         """The metrics that a finished stage wrote. Raises BadInput when it has not run."""
         return read_json(self.path / "metrics" / f"{stage}.json")
 
+    def headline(self) -> dict[str, str]:
+        """The run's main figures as text, from the metrics of the stages that have finished."""
+        found: dict[str, str] = {}
+        for stage in self.manifest()["stages"]:
+            found |= self.metrics(stage).get("headline", {})
+        return found
+
     @property
     def manifest_path(self) -> Path:
         return self.path / "manifest.json"

@@ -3,6 +3,7 @@
 import builtins
 import datetime
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -172,6 +173,22 @@ def test_the_temporary_folder_goes_when_nobody_closes(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "((1,),)\n", "")
     assert list(tmp_path.glob("heimdall-*")) == []
+
+
+def test_a_process_with_the_engine_ends_by_sigterm_without_a_crash(tmp_path):
+    code = "from heimdall_nb.engines.arcadedb import ArcadeDB; e = ArcadeDB(); print('up', flush=True); input()"
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    assert process.stdout.readline() == "up\n"
+    process.terminate()
+    assert (process.communicate(timeout=60)[1], process.returncode) == ("", -signal.SIGTERM)
 
 
 def test_faulty_graphs_are_refused(tiny):

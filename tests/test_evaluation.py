@@ -13,7 +13,7 @@ from heimdall_nb.dataset.graphs import instantiate, load_schema
 from heimdall_nb.errors import BadInput
 from heimdall_nb.evaluation.answers import answer_examples, executable, prompt_of
 from heimdall_nb.evaluation.metrics import CAUSES, constant_floor, exact_match, score_items, summary
-from heimdall_nb.evaluation.report import examples_of_causes, failures, groups, table
+from heimdall_nb.evaluation.report import examples_of_causes, failures, groups, table, verdict
 from heimdall_nb.evaluation.statistics import bootstrap, mcnemar, wilson
 from heimdall_nb.models.answers import query_of
 from heimdall_nb.models.protocol import Completion
@@ -186,6 +186,16 @@ def test_reports(arcadedb):
     shown = table({"one": summary(scores)})
     assert shown.loc["one", "EX"].startswith("40.0 % (") and shown.loc["one", "items"] == 5
     assert list(groups(summary(scores), "graph").index) == ["library", "movies"]
+
+
+def test_verdict_names_the_better_one_only_where_it_shows(arcadedb):
+    gold = [EXAMPLES[0]] * 12
+    right, wrong = score(arcadedb, [EXAMPLES[0].output] * 12, gold), score(arcadedb, ["RETURN 1"] * 12, gold)
+    assert "(12 only the first has right and 0 only the second; p = 0.00049): A is better" in verdict(
+        "A", right, "B", wrong
+    )
+    assert "B is better" in verdict("A", wrong, "B", right)
+    assert "do not show" in verdict("A", right[:3] + wrong[3:], "B", wrong)
 
 
 def test_exact_match_keeps_what_matters():

@@ -21,7 +21,19 @@ from heimdall_nb.engines.sql import Column, Database, Table, gate
 from heimdall_nb.engines.sql_check import refusal
 from heimdall_nb.engines.sqlite import SQLite, create_table
 from heimdall_nb.errors import BadInput, HeimdallError
-from heimdall_nb.evaluation.sql_scores import by_type, exact_match, orders_rows, score_sql
+from heimdall_nb.evaluation.metrics import summary
+from heimdall_nb.evaluation.sql_scores import (
+    by_type,
+    differences,
+    different_failures,
+    exact_match,
+    explain,
+    honest_sentence,
+    orders_rows,
+    score_sql,
+)
+from heimdall_nb.evaluation.statistics import mcnemar
+from heimdall_nb.exercises import nb08
 from heimdall_nb.models.protocol import Completion
 
 SMALL = Database(
@@ -118,7 +130,7 @@ SELECT
 def test_hostile_statements_are_refused_and_change_nothing(small: SQLite, query: str) -> None:
     started = time.monotonic()
     assert isinstance(small.run(query), Refusal)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     assert small.run("SELECT COUNT(*), MIN(city) FROM offices").rows == ((2, "Oslo"),)
 
 
@@ -139,7 +151,7 @@ def test_writes_are_told_from_mistakes() -> None:
 def test_endless_work_stops_in_time(engine: SQLite, query: str) -> None:
     started = time.monotonic()
     assert engine.run(query, seconds=0.3).kind == "timeout"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
     assert engine.run("SELECT COUNT(*) FROM offices").rows == ((7,),)
 
 
@@ -458,6 +470,49 @@ def test_order_counts_only_where_the_outermost_select_orders() -> None:
     assert not orders_rows("SELECT a FROM (SELECT a FROM b ORDER BY a LIMIT 3) AS c")
     assert exact_match("SELECT a FROM b WHERE c = 'X'", "select a\nfrom b where c='X'")
     assert not exact_match("SELECT a FROM b WHERE c = 'X'", "SELECT a FROM b WHERE c = 'Y'")
+
+
+def test_a_failure_is_explained_by_what_differs() -> None:
+    gold = "SELECT city FROM offices WHERE country = 'USA' ORDER BY city LIMIT 3"
+    assert differences(gold, gold) == []
+    assert differences(gold, gold.replace("'USA'", "'UK'")) == ["values: 'UK' instead of 'USA'"]
+    assert differences(gold, gold.replace("city LIMIT", "city DESC LIMIT")) == ["sorting: city DESC instead of city"]
+    counted = differences(gold, "SELECT COUNT(DISTINCT city) FROM customers WHERE country = 'USA'")
+    assert "tables: customers instead of offices" in counted
+    assert "functions: COUNT, DISTINCT instead of nothing" in counted
+
+
+def test_failures_are_of_different_causes_and_the_sentence_says_no_more_than_the_scores(
+    engine: SQLite, database: Database, examples: list[Example]
+) -> None:
+    texts = ["SELECT nope FROM orders", "SELECT 1, 2, 3", "SELECT nope FROM orders", *(e.output for e in examples[3:9])]
+    scores = score_sql(examples[:9], [_answer(text) for text in texts], engine, database)
+    chosen = different_failures(scores, 2)
+    assert {s.cause for s in chosen} == {"schema", "wrong result"}
+    assert any("nope" in explain(s) for s in chosen) and explain(scores[4]) == "The answer is right."
+    none = score_sql(examples[:9], [_answer("")] * 9, engine, database)
+    pair = mcnemar([s.ex for s in none], [s.ex for s in scores])
+    sentence = honest_sentence(summary(scores), summary(none), pair, by_type(scores))
+    assert "66.7 % of 9 questions" in sentence and "+66.7 points" in sentence and "more than chance" in sentence
+    sentence = honest_sentence(summary(none), summary(none), mcnemar([False], [False]), by_type(none))
+    assert "not surely above the floor" in sentence and "may be chance" in sentence
+
+
+def test_exercises_accept_right_answers_and_no_others(
+    engine: SQLite, database: Database, examples: list[Example]
+) -> None:
+    right = "SELECT COUNT(*) AS n, p.productLine FROM products AS p GROUP BY p.productLine HAVING n > 10"
+    assert nb08.check_1(right, engine, database) is None
+    assert "refused" in nb08.check_1("SELECT nope FROM products", engine, database)
+    assert "others" in nb08.check_1(right.replace("10", "11"), engine, database)
+    train, _, test = questions.split_sql(examples, 48, 7)
+    known = {questions.mask(e.output) for e in train}
+    assert nb08.check_2(sum(questions.mask(e.output) in known for e in test) / 48, train, test) is None
+    assert nb08.check_2(0.001, train, test) is not None
+    endless = "SELECT COUNT(*) FROM orderdetails a, orderdetails b, orderdetails c"
+    assert nb08.check_3(endless, engine) is None
+    for wrong in ("SELECT SLEEP(9)", "SELECT 1", "SELECT nope FROM orders"):
+        assert nb08.check_3(wrong, engine) is not None
 
 
 def test_the_corpus_is_valid_sql_about_the_tables_it_shows() -> None:

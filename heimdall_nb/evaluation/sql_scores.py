@@ -31,7 +31,7 @@ def exact_match(gold: str, answer: str) -> bool:
     return not any(isinstance(tree, Refusal) for tree in trees) and trees[0] == trees[1]
 
 
-def verdict(query: str, engine: SqlEngine, database: Database, seconds: float = 2.0, max_rows: int = 1000) -> Any:
+def check_and_run(query: str, engine: SqlEngine, database: Database, seconds: float = 2.0, max_rows: int = 1000) -> Any:
     """The rows of a statement that MySQL would take on this schema and that runs within the limits; else a Refusal."""
     return refusal(query, database) or engine.run(query, seconds, max_rows)
 
@@ -55,7 +55,7 @@ def score_sql(
         gold = engine.run(example.output, 5 * seconds, max_rows)
         if isinstance(gold, Refusal):
             raise BadInput(f"the gold query is refused ({gold.message})", f"example {example.id}", "Generate it again.")
-        result = verdict(query, engine, database, seconds, max_rows)
+        result = check_and_run(query, engine, database, seconds, max_rows)
         ex = isinstance(result, Rows) and same_result(gold, result, orders_rows(example.output))
         cause, message = _cause(query, completion, result, (), ex)
         scores.append(
@@ -134,7 +134,7 @@ def different_failures(scores: Sequence[ItemScore], number: int) -> list[ItemSco
     return chosen
 
 
-def verdict_sentence(
+def honest_sentence(
     result: Mapping[str, Any], plain: Mapping[str, Any], pair: Paired, kinds: Mapping[str, Mapping[str, Any]]
 ) -> str:
     """What the scores of an adapter (`result`) and its base (`plain`) allow to say, and no more."""

@@ -107,10 +107,14 @@ def batches(sequences: Sequence[Tokens], size: int, steps: int, seed: int) -> li
 
 
 def pad(sequences: Sequence[Tokens], padding: int) -> tuple[Any, Any]:
-    """(ids, labels) as tensors, padded on the right: causal attention never looks there, so no mask is needed."""
+    """(ids, labels) as tensors, padded on the right: causal attention never looks there, so no mask is needed.
+
+    The width is a multiple of 64: for each new shape the CPU's matrix library builds and keeps new code, which costs
+    time and memory.
+    """
     import torch
 
-    width = max(len(s.ids) for s in sequences)
+    width = -(-max(len(s.ids) for s in sequences) // 64) * 64
     ids = [s.ids + [padding] * (width - len(s.ids)) for s in sequences]
     labels = [s.labels + [IGNORED] * (width - len(s.ids)) for s in sequences]
     return torch.tensor(ids), torch.tensor(labels)
