@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +11,7 @@ from heimdall_nb.baselines import fewshot, react
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.dataset.graphs import instantiate, load_schema
 from heimdall_nb.errors import BadInput
+from heimdall_nb.exercises import nb07
 from heimdall_nb.models.protocol import Completion
 
 
@@ -230,3 +232,15 @@ def test_long_observations_are_cut(arcadedb, tmp_path):
     trace = react.solve(model, ITEMS[:1], arcadedb, instance_of, tmp_path / "r.jsonl", max_steps=1)[0]
     observation = trace.steps[0].observation
     assert observation.startswith("100 rows. x, t") and len(observation) <= react.SHOWN_CHARACTERS + 2
+
+
+def test_exercises_of_notebook_07():
+    traces = [
+        react.Trace("a", "k", prompt_tokens=100, new_tokens=20),
+        react.Trace("b", "l", prompt_tokens=50, new_tokens=5),
+    ]
+    assert nb07.check_1(87.5, traces) is None and "divide" in nb07.check_1(175, traces)
+    assert nb07.check_2(POOL[4].input, ITEMS, POOL) is None and "exemplars" in nb07.check_2(POOL[0].input, ITEMS, POOL)
+    right, wrong = SimpleNamespace(ex=True), SimpleNamespace(ex=False)
+    assert nb07.check_3(1, [right, right, wrong], [right, wrong, right]) is None
+    assert "count" in nb07.check_3(2, [right, right, wrong], [right, wrong, right])

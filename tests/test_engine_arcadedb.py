@@ -108,6 +108,10 @@ def test_parameters(tiny):
         ("LOAD CSV FROM 'file:///etc/hostname' AS line RETURN line", "write"),
         ("load /* */ csv FROM 'https://example.org/a.csv' AS line RETURN line", "write"),
         ("CALL nope.nothing()", "engine"),
+        ("CALL { CREATE (n:X) RETURN n } RETURN n", "write"),
+        ("PROFILE CREATE (n:X) RETURN n", "write"),
+        ("CALL do.when(true, 'CREATE (n:X) RETURN n', '', {}) YIELD value RETURN value", "engine"),
+        ('CALL do.when(true, "LOAD CSV FROM \'file:///etc/hostname\' AS l RETURN l", "", {})', "engine"),
         ("RETURN range(1, 1000000000)", "limit"),
     ],
 )

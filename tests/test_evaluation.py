@@ -15,6 +15,7 @@ from heimdall_nb.evaluation.answers import answer_examples, executable, prompt_o
 from heimdall_nb.evaluation.metrics import CAUSES, constant_floor, exact_match, score_items, summary
 from heimdall_nb.evaluation.report import examples_of_causes, failures, groups, table, verdict
 from heimdall_nb.evaluation.statistics import bootstrap, mcnemar, wilson
+from heimdall_nb.exercises import nb05
 from heimdall_nb.models.answers import query_of
 from heimdall_nb.models.protocol import Completion
 
@@ -196,6 +197,18 @@ def test_verdict_names_the_better_one_only_where_it_shows(arcadedb):
     )
     assert "B is better" in verdict("A", wrong, "B", right)
     assert "do not show" in verdict("A", right[:3] + wrong[3:], "B", wrong)
+
+
+def test_exercises_of_notebook_05(arcadedb):
+    texts = [EXAMPLES[0].output, "MATCH (m:Film) RETURN 1", "nonsense", "MATCH (b:Book) RETURN 1", EXAMPLES[4].output]
+    scores = score(arcadedb, texts)
+    low, high = wilson(8, 20)
+    assert nb05.check_1(100 * (high - low), scores) is None and "wilson" in nb05.check_1(1.0, scores)
+    assert nb05.check_2(2 / 3, scores) is None and "Divide" in nb05.check_2(0.4, scores)
+    context = (lambda g: instantiate(load_schema(g), 7), lambda g: load_schema(g).names(), arcadedb)
+    assert nb05.check_3("MATCH (film:Movie) RETURN count(film)", EXAMPLES[0], *context) is None
+    assert "itself" in nb05.check_3(EXAMPLES[0].output, EXAMPLES[0], *context)
+    assert "EX" in nb05.check_3("RETURN -1", EXAMPLES[0], *context) and nb05.check_3(7, EXAMPLES[0], *context)
 
 
 def test_exact_match_keeps_what_matters():

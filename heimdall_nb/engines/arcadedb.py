@@ -297,7 +297,7 @@ def _refusal(problem: Any, query: str) -> Refusal:
     if name == "QueryNotIdempotentException":
         if writes(query):
             return Refusal("write", "The statement writes; only reads are allowed.")
-        return Refusal("engine", "The engine does not know a procedure or function of this statement.")
+        return Refusal("engine", "A procedure or function of this statement is not known to the engine, or it writes.")
     if name == "CommandSemanticException" and "exceeding the maximum" in text:
         return Refusal("limit", text)
     return Refusal(_KINDS.get(name, "engine"), text)
