@@ -67,6 +67,7 @@ def move_into_place(temporary: Path, output: Path) -> None:
 def quiet() -> None:
     """Switch off the bars of the libraries, which show steps that are over at once, and their notices."""
     import logging
+    import warnings
 
     import datasets
     import transformers
@@ -75,3 +76,5 @@ def quiet() -> None:
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # transformers and TRL still use each other's deprecated names.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
