@@ -129,7 +129,7 @@ def test_batches_hold_each_sequence_once_an_epoch(tokenizer, corpus: Path) -> No
 
 def test_answers_right_counts_whole_answers() -> None:
     right = [True, True, False, True, True]
-    assert answers_right(right, [0, 0, 0, 0, 1], [3, 4, 8, 9, 3]) == [[True, False], [True]]
+    assert answers_right(right, [3, 4, 8, 9, 10], width=10) == [[True, False], [True]]
 
 
 def test_learning_rate_rises_stays_and_falls() -> None:

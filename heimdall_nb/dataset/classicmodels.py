@@ -5,7 +5,7 @@ The original rows carry no licence, so they are not here. The same seed gives th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from datetime import date, timedelta
 from functools import cache
 from random import Random
@@ -42,22 +42,28 @@ def _table(name: str, spec: dict[str, Any]) -> Table:
     return Table(name, columns, tuple(spec["key"]), references)
 
 
-def schema_text(names: Sequence[str] | None = None) -> str:
-    """The schema as the model sees it: a line a table; `*` marks the key, `>` what a column points to.
+def family(names: Collection[str]) -> tuple[str, ...]:
+    """The tables that go into the prompt of a question about the tables `names`: all of one subject, never these alone.
 
-    `names` chooses tables (in the order of the schema); None takes all.
+    Tables that no subject has together get the whole schema.
     """
-    lines = []
-    for table in tables():
-        if names is None or table.name in names:
-            lines.append(f"{table.name}({', '.join(_column_text(table, c.name) for c in table.columns)})")
-    return "\n".join(lines)
+    families = _read("classicmodels.yaml")["families"].values()
+    everything = tuple(table.name for table in tables())
+    return next((tuple(group) for group in families if set(names) <= set(group)), everything)
+
+
+def schema_text(names: Collection[str] | None = None) -> str:
+    """The schema as the model sees it, a line a table: `*` marks a key, `>` the table that a column points to.
+
+    A column that has the name of the key it points to needs no `>`. `names` chooses tables; None takes all.
+    """
+    chosen = [table for table in tables() if names is None or table.name in names]
+    return "\n".join(f"{t.name}({', '.join(_column_text(t, c.name) for c in t.columns)})" for t in chosen)
 
 
 def _column_text(table: Table, column: str) -> str:
-    key = "*" if column in table.primary_key else ""
-    target = f" > {table.references[column][0]}" if column in table.references else ""
-    return f"{column}{key}{target}"
+    target, key = table.references.get(column, ("", column))
+    return column + ("*" if column in table.primary_key else "") + (f" > {target}" if key != column else "")
 
 
 def classicmodels(seed: int = 7) -> Database:

@@ -13,9 +13,11 @@ from functools import cache
 from random import Random
 from typing import Any
 
+import sqlglot
 import yaml
+from sqlglot import exp
 
-from heimdall_nb.dataset.classicmodels import schema_text
+from heimdall_nb.dataset.classicmodels import family, schema_text
 from heimdall_nb.dataset.example import Example, normalise
 from heimdall_nb.dataset.generate import answer_hash, degenerate
 from heimdall_nb.engines.graph import Refusal, Rows
@@ -112,6 +114,11 @@ def mask(query: str) -> str:
     return normalise(_LITERAL.sub("?", query))
 
 
+def tables_of(query: str) -> list[str]:
+    """The names of the tables that a SELECT reads, in alphabetical order."""
+    return sorted({table.name for table in sqlglot.parse_one(query, read="mysql").find_all(exp.Table)})
+
+
 def generate_sql(examples: int, seed: int, engine: SqlEngine) -> list[Example]:
     """`examples` questions with their SELECTs, of all types alike, each run on `engine` and not degenerate.
 
@@ -175,7 +182,7 @@ def _example(template: Template, wording: int, question: str, query: str, result
         context_size="medium",
         part="sql",
         graph="classicmodels",
-        schema=schema_text(),
+        schema=schema_text(family(tables_of(query))),
         template=template.id,
         style=f"wording {wording + 1}",
         dialect="mysql",

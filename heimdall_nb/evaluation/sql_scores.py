@@ -135,9 +135,13 @@ def different_failures(scores: Sequence[ItemScore], number: int) -> list[ItemSco
 
 
 def honest_sentence(
-    result: Mapping[str, Any], plain: Mapping[str, Any], pair: Paired, kinds: Mapping[str, Mapping[str, Any]]
+    result: Mapping[str, Any],
+    plain: Mapping[str, Any],
+    before: str,
+    pair: Paired,
+    kinds: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    """What the scores of an adapter (`result`) and its base (`plain`) allow to say, and no more."""
+    """What the scores of an adapter (`result`) and of the model `before` it (`plain`) allow to say, and no more."""
     ex, floor = result["ex"], result["floor"]["value"]
     above = "above" if ex["low"] > floor else "not surely above"
     gain = 100 * (ex["value"] - plain["ex"]["value"])
@@ -146,7 +150,7 @@ def honest_sentence(
     return (
         f"The adapter answers {100 * ex['value']:.1f} % of {result['items']} questions right "
         f"(95 % interval {100 * ex['low']:.1f} to {100 * ex['high']:.1f}), {above} the floor of {100 * floor:.1f} %. "
-        f"That is {gain:+.1f} points against the base without it, {surely} (p = {pair.p:.2g}). "
+        f"That is {gain:+.1f} points against '{before}', {surely} (p = {pair.p:.2g}). "
         f"Hardest is the type '{worst}' with {100 * kinds[worst]['ex']['value']:.0f} %."
     )
 

@@ -150,19 +150,24 @@ class Training:
             schedule.step()
         return loss.item(), sum(len(self.sequences[n].ids) for n in batch)
 
-    def loss(self, ids: Any, labels: Any) -> tuple[Any, Any, Any]:
-        """(mean loss of the answer tokens, whether each was the most probable one, their places in `labels[:, 1:]`).
+    def loss(self, ids: Any, labels: Any) -> tuple[Any, list[bool], list[int]]:
+        """(mean loss of the answer tokens, whether each is the likeliest one, its place in the flat batch).
 
-        The output layer is applied at the answer tokens only: that is a third of the work of a small model saved.
+        The output layer is applied at the answer tokens only: that saves a good part of a small model's work.
         """
         import torch
 
-        places = (labels[:, 1:] != IGNORED).nonzero(as_tuple=True)
+        wanted = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten()
+        places = (wanted != IGNORED).nonzero().squeeze(1)
+        number = len(places)
+        # A multiple of 256 for the same reason as in `pad`. Place 0 is no answer, so the loss ignores the copies of it.
+        places = torch.nn.functional.pad(places, (0, -number % 256))
         with autocast():
-            hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1][places]
+            hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)[places]
             logits = self.model.lm_head(hidden).float()
-        wanted = labels[:, 1:][places]
-        return torch.nn.functional.cross_entropy(logits, wanted), logits.argmax(-1) == wanted, places
+        right = logits.argmax(-1) == wanted[places]
+        loss = torch.nn.functional.cross_entropy(logits, wanted[places], ignore_index=IGNORED)
+        return loss, right[:number].tolist(), places[:number].tolist()
 
     def evaluate(self) -> dict[str, float]:
         """Held-out loss and exact match: of the first answers (zero-shot) and of the later ones.
@@ -179,7 +184,7 @@ class Training:
                 ids, labels = pad(self.held[start : start + self.config.batch_size], self.tokenizer.pad_token_id)
                 loss, right, places = self.loss(ids.to(self.model.device), labels.to(self.model.device))
                 losses.append(loss.item())
-                for row in answers_right(right.tolist(), *(index.tolist() for index in places)):
+                for row in answers_right(right, places, ids.shape[1]):
                     first.append(row[0])
                     later += row[1:]
         return {
@@ -236,14 +241,14 @@ class Training:
         }
 
 
-def answers_right(right: Sequence[bool], rows: Sequence[int], columns: Sequence[int]) -> list[list[bool]]:
-    """For each row, whether each of its answers is right in all tokens; an answer is a run of adjacent columns."""
+def answers_right(right: Sequence[bool], places: Sequence[int], width: int) -> list[list[bool]]:
+    """For each row of a batch of `width`, whether each answer is right in all tokens; an answer is a run of places."""
     result: dict[int, list[bool]] = {}
-    before = (-1, -1)
-    for good, row, column in zip(right, rows, columns, strict=True):
-        answers = result.setdefault(row, [])
-        if (row, column - 1) != before:
+    before = -2
+    for good, place in zip(right, places, strict=True):
+        answers = result.setdefault(place // width, [])
+        if place - 1 != before or not answers:
             answers.append(True)
         answers[-1] = answers[-1] and good
-        before = (row, column)
+        before = place
     return list(result.values())

@@ -24,14 +24,14 @@ class BaseConfig:
     """Training from scratch. The number of steps is fixed, not the time, so that a result can be repeated."""
 
     hidden: int = 256  # width; a multiple of 256, or K-quantisation falls back to larger types
-    layers: int = 4
-    heads: int = 4
-    kv_heads: int = 2
+    layers: int = 3
+    heads: int = 2  # few and wide: on a CPU the cost of attention grows with their number
+    kv_heads: int = 1
     ffn: int = 512  # width of the feed-forward layer; a multiple of 256 for the same reason
     vocabulary: int = 1536  # tokens asked for; a templated corpus may run out of merges before
-    steps: int = 900
-    batch_size: int = 16  # sequences a step
-    learning_rate: float = 3e-3
+    steps: int = 430
+    batch_size: int = 8  # sequences a step
+    learning_rate: float = 5e-3
     warmup: int = 40  # steps until the learning rate is reached
     decay: float = 0.5  # the last share of the steps, over which the learning rate falls to zero
     max_length: int = 1024  # tokens of a sequence; later turns of a longer one are left out

@@ -102,6 +102,7 @@ def arguments(rows_learnt: int, checkpoints: Path, config: FinetuneConfig) -> An
         max_length=config.max_length,
         assistant_only_loss=True,
         packing=False,
+        pad_to_multiple_of=64,  # few shapes: see sequences.pad
         train_sampling_strategy="group_by_length",
         bf16=fast_bf16(),
         fp16=False,
@@ -258,7 +259,8 @@ def _last_complete(checkpoints: Path) -> str | None:
     found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
     while found:
         try:
-            read_json(found[-1] / "trainer_state.json")  # the Trainer writes it last
+            step = read_json(found[-1] / "trainer_state.json")["global_step"]  # the Trainer writes this file last
+            print(f"fine-tuning: goes on from step {step}", flush=True)
             return str(found[-1])
         except BadInput:
             shutil.rmtree(found.pop())
