@@ -1,4 +1,4 @@
-"""Write what the reference run measured into the notebooks' tables of needs and into the README's map.
+"""Write what the reference run measured into the notebooks' tables of needs (source and executed) and the README's map.
 
 `python tools/measured.py` writes; `--check` only says whether everything is up to date (exit status 1 when not).
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import nbformat
 
-from heimdall_nb.run import ROOT, STAGES, Run, notebook_path
+from heimdall_nb import pages
+from heimdall_nb.run import ROOT, STAGES, Run, atomic_text, notebook_path
 
 REFERENCE = Run("nano", root=ROOT / "reports")
 VERBS = dict(
@@ -54,10 +55,11 @@ def documents() -> dict[Path, str]:
     """Each file that holds measured figures, with the text that it should have."""
     texts = {}
     for number, entry in REFERENCE.manifest()["stages"].items():
-        notebook = nbformat.read(notebook_path(number), 4)
-        for cell in notebook.cells[:2]:
-            cell.source = needs(cell.source, entry["seconds"], entry["peak_memory_mb"])
-        texts[notebook_path(number)] = nbformat.writes(notebook) + "\n"
+        for path in (notebook_path(number), REFERENCE.path / notebook_path(number).name):
+            notebook = nbformat.read(path, 4)
+            for cell in notebook.cells[:3]:
+                cell.source = needs(cell.source, entry["seconds"], entry["peak_memory_mb"])
+            texts[path] = nbformat.writes(notebook) + "\n"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     start, end = "<!-- measured: map -->\n", "<!-- end measured -->"
     before, rest = readme.split(start, 1)
@@ -67,11 +69,14 @@ def documents() -> dict[Path, str]:
 
 def main() -> int:
     """Write or check; returns the exit status."""
-    stale = [path for path, text in documents().items() if path.read_text(encoding="utf-8") != text]
+    texts = documents()
+    stale = [path for path, text in texts.items() if path.read_text(encoding="utf-8") != text]
     for path in stale:
         print(f"{'stale' if '--check' in sys.argv else 'written'}: {path.relative_to(ROOT)}")
         if "--check" not in sys.argv:
-            path.write_text(documents()[path], encoding="utf-8")
+            atomic_text(path, texts[path])
+            if path.parent == REFERENCE.path:
+                pages.write_page(REFERENCE, path.name[:2])
     return 1 if stale and "--check" in sys.argv else 0
 
 
