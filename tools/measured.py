@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ VERBS = dict(
 
 def duration(seconds: float) -> str:
     """Seconds as people say them: rounded up to five seconds, in minutes from two on."""
-    rounded = max(5, -(-round(seconds) // 5) * 5)
+    rounded = max(5, math.ceil(seconds / 5) * 5)
     return f"{rounded} s" if rounded < 120 else f"{rounded / 60:.1f} min"
 
 
