@@ -79,6 +79,8 @@ def prepare_environment() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the kernel named python3 is this environment's, not the user's
     os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ.get("PATH", "")
+    # tqdm asks for a widget, which no one would see here; the path in its warning is this machine's.
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), "ignore:IProgress")))
     os.environ["HEIMDALL_COURSE"] = os.environ["HEIMDALL_PLAIN"] = "1"
 
 

@@ -37,7 +37,7 @@ def stamp(path: Path, number: str, commit: str, machine: dict[str, Any], version
     cell = nbformat.v4.new_markdown_cell(text, id=f"{number}-stamp")
     notebook.cells = [c for c in notebook.cells if c.get("id") != cell["id"]]
     notebook.cells.insert(1, cell)
-    atomic_text(path, nbformat.writes(notebook) + "\n")
+    atomic_text(path, nbformat.writes(notebook).replace(f"{ROOT}/", "") + "\n")
 
 
 def write_page(run: Run, number: str) -> Path:
