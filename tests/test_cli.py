@@ -114,11 +114,11 @@ def test_run_refuses(arguments: list[str], words: str, tmp_path: Path) -> None:
     ("verb", "missing"),
     [
         ("train", "dataset/train.jsonl"),
-        ("export", "base"),
+        ("export", "adapter"),
         ("evaluate", "dataset/test.jsonl"),
         ("profile", "dataset"),
         ("baselines", "dataset/test.jsonl"),
-        ("sql", "base"),
+        ("sql", "adapter"),
         ("deploy", "gguf"),
     ],
 )
