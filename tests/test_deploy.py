@@ -228,7 +228,7 @@ def finished_run(root: Path) -> Run:
         "04": {"files": {"Q4_K_M": entry}},
         "05": {"scores": {"Q4_K_M": SCORE}, "headline": {"EX": "80.0 %"}},
         "06": {"recommended_context": 1024},
-        "07": {"scores": {"fine-tuned": SCORE, "few-shot": worse}},
+        "07": {"scores": {"fine-tuned": SCORE, "few-shot": worse, "fine-tuned few-shot": SCORE}},
     }
     for stage, values in metrics.items():
         write_json(run.path / "metrics" / f"{stage}.json", values)

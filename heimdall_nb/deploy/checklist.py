@@ -163,7 +163,7 @@ def _baselines(case: _Case) -> Finding:
     found = case.metrics("07")["scores"]
     name = next(name for name in found if "fine-tuned" in name)
     tuned = found[name]["ex"]
-    others = {other: score["ex"] for other, score in found.items() if other != name}
+    others = {other: score["ex"] for other, score in found.items() if "fine-tuned" not in other}
     best = max(others, key=lambda other: others[other]["value"])
     figure = f"fine-tuned EX {tuned['value']:.1%}, best without fine-tuning {others[best]['value']:.1%} ({best})"
     return tuned["low"] > others[best]["high"], figure
