@@ -17,11 +17,6 @@ CHOICES = ("fixed", "similar")
 _VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|[\d.,:/-]*\d[\d.,:/-]*")
 
 
-def question_of(example: Example) -> str:
-    """The text of an example's question."""
-    return example.input.strip() or example.instruction
-
-
 def masked(question: str) -> frozenset[str]:
     """The words of a question without its values: quoted text and numbers become one mark, so that wording decides."""
     return frozenset(re.findall(r"\w+|□", _VALUE.sub("□", question).lower()))
@@ -36,15 +31,15 @@ def exemplars(pool: Sequence[Example], example: Example, k: int, how: str = "sim
     """
     if how not in CHOICES:
         raise BadInput(f"{how!r} is no choice of exemplars", "how", f"Choose one of: {', '.join(CHOICES)}.")
-    asked = normalise(question_of(example))
-    same_graph = [e for e in pool if e.graph == example.graph and normalise(question_of(e)) != asked]
+    asked = normalise(example.question)
+    same_graph = [e for e in pool if e.graph == example.graph and normalise(e.question) != asked]
     same_graph.sort(key=lambda e: e.id)
     if how == "fixed":
         return same_graph[:k]
-    words = masked(question_of(example))
+    words = masked(example.question)
 
     def overlap(other: Example) -> float:
-        theirs = masked(question_of(other))
+        theirs = masked(other.question)
         return len(words & theirs) / (len(words | theirs) or 1)
 
     return sorted(same_graph, key=overlap, reverse=True)[:k][::-1]
@@ -52,8 +47,8 @@ def exemplars(pool: Sequence[Example], example: Example, k: int, how: str = "sim
 
 def prompt_of(example: Example, pool: Sequence[Example], k: int, how: str = "similar") -> Conversation:
     """The conversation that asks an example's question after `k` solved ones."""
-    solved = [(question_of(e), e.output) for e in exemplars(pool, example, k, how)]
-    return conversation(question_of(example), example.schema, example.task, exemplars=solved)
+    solved = [(e.question, e.output) for e in exemplars(pool, example, k, how)]
+    return conversation(example.question, example.schema, example.task, exemplars=solved)
 
 
 def answer(

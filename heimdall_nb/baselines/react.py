@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from heimdall_nb.baselines.fewshot import check_disjoint, exemplars, question_of
+from heimdall_nb.baselines.fewshot import check_disjoint, exemplars
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.engines.cypher_tokens import writes
 from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Refusal, Rows
@@ -192,7 +192,7 @@ def _observe(result: Rows | Refusal) -> str:
 
 def _conversation(example: Example, steps: Sequence[Step], solved: Sequence[tuple[str, str]]) -> Conversation:
     """Earlier steps become turns: the model's replies, answered by observations."""
-    asked = [INSTRUCTIONS + question_of(example), *(f"Observation: {step.observation}" for step in steps)]
+    asked = [INSTRUCTIONS + example.question, *(f"Observation: {step.observation}" for step in steps)]
     replies = [step.reply for step in steps]
     turns = [*solved, *zip(asked[:-1], replies, strict=True)]
     return conversation(asked[-1], example.schema, example.task, exemplars=turns)
@@ -222,4 +222,4 @@ def _demonstrations(
 def _demonstration(solved: Example, observation: str) -> list[tuple[str, str]]:
     first = f"Thought: The schema is known. I run the query.\nAction: run_query[{solved.output}]"
     second = f"Thought: The rows answer the question.\nAction: finish[{solved.output}]"
-    return [(INSTRUCTIONS + question_of(solved), first), (f"Observation: {observation}", second)]
+    return [(INSTRUCTIONS + solved.question, first), (f"Observation: {observation}", second)]

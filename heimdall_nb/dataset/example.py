@@ -40,6 +40,11 @@ class Example:
         """The prompt task: `sql` for the SQL part, `cypher` where there is a graph, `text` otherwise."""
         return "sql" if self.part == "sql" else ("cypher" if self.graph else "text")
 
+    @property
+    def question(self) -> str:
+        """What the model is asked: the input, or the instruction where a record has no input."""
+        return self.input.strip() or self.instruction
+
     def with_id(self) -> Example:
         """This example with its id: a hash of the normalised schema name, question and answer."""
         content = "\x1f".join(normalise(text) for text in (self.graph or "", self.input, self.output))

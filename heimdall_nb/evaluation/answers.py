@@ -18,7 +18,7 @@ def executable(examples: Iterable[Example]) -> list[Example]:
 
 def prompt_of(example: Example) -> Conversation:
     """The conversation that asks an example's question."""
-    return conversation(example.input.strip() or example.instruction, example.schema, example.task)
+    return conversation(example.question, example.schema, example.task)
 
 
 def answer_examples(

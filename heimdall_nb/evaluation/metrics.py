@@ -114,13 +114,13 @@ def _score(example: Example, completion: Completion, gold: Rows, names: SchemaNa
     faults = [] if isinstance(result, Refusal) else name_faults(query, names)
     va = isinstance(result, Rows) and not faults
     ex = va and same_result(gold, result, ordered(example.output), collects_unordered(example.output))
-    cause, message = _cause(query, completion, result, faults, ex)
+    cause, message = cause_of(query, completion, result, faults, ex)
     return ItemScore(
         id=example.id,
         graph=str(example.graph),
         category=example.category,
         style=example.style,
-        question=example.input.strip() or example.instruction,
+        question=example.question,
         gold=example.output,
         answer=query,
         va=va,
@@ -135,9 +135,10 @@ def _score(example: Example, completion: Completion, gold: Rows, names: SchemaNa
     )
 
 
-def _cause(
+def cause_of(
     query: str, completion: Completion, result: Rows | Refusal, faults: Sequence[str], ex: bool
 ) -> tuple[str, str]:
+    """(one of CAUSES, a sentence about it): why an answer is wrong, the first reason that applies; SQL uses it too."""
     if ex:
         return "right", ""
     if not query or completion.outcome in ("empty", "timeout", "error"):

@@ -13,7 +13,7 @@ from heimdall_nb.engines.sql import Database, SqlEngine, function_name, gate
 from heimdall_nb.engines.sql_check import refusal
 from heimdall_nb.errors import BadInput
 from heimdall_nb.evaluation.compare import same_result
-from heimdall_nb.evaluation.metrics import ItemScore, _cause, constant_floor, share
+from heimdall_nb.evaluation.metrics import ItemScore, cause_of, constant_floor, share
 from heimdall_nb.evaluation.statistics import Paired
 from heimdall_nb.models.answers import query_of
 from heimdall_nb.models.protocol import Completion
@@ -57,7 +57,7 @@ def score_sql(
             raise BadInput(f"the gold query is refused ({gold.message})", f"example {example.id}", "Generate it again.")
         result = check_and_run(query, engine, database, seconds, max_rows)
         ex = isinstance(result, Rows) and same_result(gold, result, orders_rows(example.output))
-        cause, message = _cause(query, completion, result, (), ex)
+        cause, message = cause_of(query, completion, result, (), ex)
         scores.append(
             ItemScore(
                 id=example.id,

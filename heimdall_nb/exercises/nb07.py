@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from heimdall_nb.baselines.fewshot import exemplars, question_of
+from heimdall_nb.baselines.fewshot import exemplars
 from heimdall_nb.baselines.react import Trace
 from heimdall_nb.dataset.example import Example, normalise
 from heimdall_nb.evaluation.metrics import ItemScore
@@ -22,7 +22,7 @@ def check_1(answer: Any, traces: Sequence[Trace]) -> str | None:
 def check_2(answer: Any, questions: Sequence[Example], pool: Sequence[Example]) -> str | None:
     """The exemplar most similar to the second question."""
     found = exemplars(pool, questions[1], 1, "similar")
-    if isinstance(answer, str) and [normalise(answer)] == [normalise(question_of(e)) for e in found]:
+    if isinstance(answer, str) and [normalise(answer)] == [normalise(e.question) for e in found]:
         return None
     return "Call fewshot.exemplars(pool, questions[1], 1) and give the input of the example that it returns."
 

@@ -71,8 +71,7 @@ def rows(examples: Sequence[Example], questions_per_row: int, seed: int) -> list
     """
     groups: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for example in random.Random(seed).sample(list(examples), len(examples)):
-        question = example.input.strip() or example.instruction
-        groups.setdefault((example.schema, example.task), []).append((question, example.output))
+        groups.setdefault((example.schema, example.task), []).append((example.question, example.output))
     made = []
     for (schema, task), turns in sorted(groups.items()):
         for start in range(0, len(turns), questions_per_row):
