@@ -82,10 +82,10 @@ def test_a_category_can_be_filled_up(made: list[Any], arcadedb: Any) -> None:
 
 
 def test_a_refused_query_stops_the_generation(arcadedb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from heimdall_nb.dataset import cypher
+    from heimdall_nb.dataset.templates import Template, templates
 
-    wrong = vars(cypher.templates()["count"]) | {"query": "MATCH (a:{A}) RETRUN count(*) AS n"}
-    monkeypatch.setattr("heimdall_nb.dataset.generate.templates", lambda: {"count": cypher.Template(**wrong)})
+    wrong = vars(templates()["count"]) | {"query": "MATCH (a:{A}) RETRUN count(*) AS n"}
+    monkeypatch.setattr("heimdall_nb.dataset.generate.templates", lambda: {"count": Template(**wrong)})
     with pytest.raises(HeimdallError, match="RETRUN"):
         generate(1, 1, ["movies"], arcadedb)
 

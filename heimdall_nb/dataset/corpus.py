@@ -9,11 +9,12 @@ import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from heimdall_nb.dataset.cypher import NoBinding, SampledValues, Template, bind, templates
 from heimdall_nb.dataset.example import Example, normalise
 from heimdall_nb.dataset.graphs import GraphSchema, load_schema
 from heimdall_nb.dataset.invent import invent_schema
 from heimdall_nb.dataset.questions import STYLES, ask
+from heimdall_nb.dataset.slots import NoBinding, SampledValues
+from heimdall_nb.dataset.templates import Template, bind, templates
 from heimdall_nb.errors import BadInput
 
 Pair = tuple[str, str]  # a graph's name, and a normalised question or query

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from heimdall_nb.errors import BadInput
+from heimdall_nb.prompts import TASKS
 from heimdall_nb.run import atomic_text
 
 CONTEXT_SIZES = ("small", "medium", "large", "xl")
@@ -37,8 +38,9 @@ class Example:
 
     @property
     def task(self) -> str:
-        """The prompt task: `sql` for the SQL part, `cypher` where there is a graph, `text` otherwise."""
-        return "sql" if self.part == "sql" else ("cypher" if self.graph else "text")
+        """The prompt task that the instruction names; for another instruction `cypher` where there is a graph."""
+        named = next((task for task, text in TASKS.items() if text == self.instruction), None)
+        return named or ("cypher" if self.graph else "text")
 
     @property
     def question(self) -> str:

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from heimdall_nb.dataset.cypher import Binding, InstanceValues, NoBinding, Template, bind, templates
 from heimdall_nb.dataset.example import Example, normalise
 from heimdall_nb.dataset.graphs import GraphSchema, instantiate, load_schema
 from heimdall_nb.dataset.questions import STYLES, ask
+from heimdall_nb.dataset.slots import Binding, InstanceValues, NoBinding
+from heimdall_nb.dataset.templates import Template, bind, templates
 from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Rows
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.progress import track

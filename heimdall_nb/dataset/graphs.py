@@ -15,6 +15,7 @@ import yaml
 
 from heimdall_nb.dataset.words import plural, split_identifier
 from heimdall_nb.engines.cypher_check import SchemaNames
+from heimdall_nb.engines.cypher_tokens import quoted
 from heimdall_nb.engines.graph import GraphInstance, Node, Relationship
 from heimdall_nb.errors import BadInput
 from heimdall_nb.run import DATA
@@ -94,6 +95,7 @@ class GraphSchema:
     title: str
     labels: Mapping[str, Label]
     relationships: tuple[RelationshipType, ...]
+    benchmark: bool = False  # kept for data/benchmark: never generated into training
 
     def text(self) -> str:
         """The schema as the model sees it: one line a label, then one line a relationship type."""
@@ -101,9 +103,12 @@ class GraphSchema:
 
     @cached_property
     def _text(self) -> str:
-        lines = [f"(:{name}{_property_list(label.properties, label.key)})" for name, label in self.labels.items()]
+        lines = [
+            f"(:{quoted(name)}{_property_list(label.properties, label.key)})" for name, label in self.labels.items()
+        ]
         for item in self.relationships:
-            lines.append(f"(:{item.start})-[:{item.type}{_property_list(item.properties)}]->(:{item.end})")
+            ends = quoted(item.start), quoted(item.end)
+            lines.append(f"(:{ends[0]})-[:{quoted(item.type)}{_property_list(item.properties)}]->(:{ends[1]})")
         return "\n".join(lines)
 
     def names(self) -> SchemaNames:
@@ -118,7 +123,7 @@ class GraphSchema:
 def _property_list(properties: Mapping[str, Property], key: str = "") -> str:
     if not properties:
         return ""
-    items = [f"{name}: {item.type}{' KEY' if name == key else ''}" for name, item in properties.items()]
+    items = [f"{quoted(name)}: {item.type}{' KEY' if name == key else ''}" for name, item in properties.items()]
     return " {" + ", ".join(items) + "}"
 
 
@@ -168,7 +173,7 @@ class _Reader:
             raise self.fail(f"is not a known key (known are {', '.join(sorted(names))})", *keys, name)
 
     def schema(self, document: Any) -> GraphSchema:
-        self.known(document, {"title", "labels", "relationships"}, ())
+        self.known(document, {"title", "benchmark", "labels", "relationships"}, ())
         labels = {
             name: self.label(name, entry, ("labels", name))
             for name, entry in self.get(document, "labels", dict, ()).items()
@@ -177,7 +182,8 @@ class _Reader:
         relationships = tuple(self.relationship(e, labels, ("relationships", str(i))) for i, e in enumerate(entries))
         if not labels:
             raise self.fail("has no label", "labels")
-        return GraphSchema(self.path.stem, self.get(document, "title", str, ()), labels, relationships)
+        benchmark = self.get(document, "benchmark", bool, (), default=False)
+        return GraphSchema(self.path.stem, self.get(document, "title", str, ()), labels, relationships, benchmark)
 
     def label(self, name: str, entry: Any, keys: tuple[str, ...]) -> Label:
         self.known(entry, {"words", "plural", "key", "share", "properties"}, keys)

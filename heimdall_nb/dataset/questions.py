@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from heimdall_nb.dataset.cypher import Binding, Slot, Template
+from heimdall_nb.dataset.slots import Binding, Slot
+from heimdall_nb.dataset.templates import Template
 
 STYLES = ("order", "question", "keywords", "colloquial")
 

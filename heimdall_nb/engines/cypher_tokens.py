@@ -23,6 +23,7 @@ _PATTERN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_PLAIN = re.compile(r"[^\W\d]\w*")
 WRITING = frozenset("CREATE MERGE SET DELETE DETACH REMOVE DROP FOREACH LOAD ALTER GRANT DENY REVOKE".split())
 
 
@@ -42,6 +43,12 @@ class Token:
     def is_word(self, *words: str) -> bool:
         """True when this is one of the keywords `words` (given in upper case), whatever its case."""
         return self.kind == "word" and self.text.upper() in words
+
+
+@lru_cache(maxsize=20_000)
+def quoted(name: str) -> str:
+    """A name as Cypher writes it: as it stands, or in back-ticks where it is no plain word."""
+    return name if _PLAIN.fullmatch(name) else "`" + name.replace("`", "``") + "`"
 
 
 @lru_cache(maxsize=4096)

@@ -1,24 +1,17 @@
-"""Cypher by templates: slots are drawn from a schema, and one binding gives both the query and its question's words."""
+"""The slots of a template, drawn from a schema: one binding gives both the query and its question's words."""
 
 from __future__ import annotations
 
 import datetime
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
-
-import yaml
 
 from heimdall_nb.dataset.graphs import GraphSchema, Label, Property, RelationshipType
 from heimdall_nb.dataset.words import plural, plural_verb
+from heimdall_nb.engines.cypher_tokens import quoted
 from heimdall_nb.engines.graph import GraphInstance
-from heimdall_nb.errors import BadInput
-from heimdall_nb.run import DATA
-
-TEMPLATES = DATA / "templates.yaml"
-FAMILIES = ("filter", "order", "aggregation", "grouping", "path", "expression", "write")
 
 _NUMBER_WORDS = {">": ("greater than", "above", "over"), "<": ("less than", "below", "under")}
 _COMPARISONS = {**_NUMBER_WORDS, ">=": ("at least",), "<=": ("at most",)}
@@ -48,34 +41,7 @@ class Slot:
 
 
 Binding = Mapping[str, Slot]
-
-
-@dataclass(frozen=True)
-class Template:
-    """A query with slots, how they are bound, and its wordings by mood."""
-
-    name: str
-    family: str
-    bind: tuple[tuple[str, str, tuple[str, ...]], ...]  # slot, kind, arguments
-    query: str
-    phrases: tuple[str, ...]
-    questions: tuple[str, ...]
-    keywords: tuple[str, ...]
-    verify: str = ""  # a read that shows a write's effect
-    expect: tuple[Any, ...] = ()  # the one row it gives afterwards: slots or values
-
-    @property
-    def writes(self) -> bool:
-        return bool(self.verify)
-
-    def render(self, binding: Binding) -> str:
-        """The query of a binding."""
-        return self.query.format_map({name: slot.query for name, slot in binding.items()})
-
-    def render_verify(self, binding: Binding) -> tuple[str, tuple[Any, ...]]:
-        """The read that checks a write, and the row that it must give."""
-        query = self.verify.format_map({name: slot.query for name, slot in binding.items()})
-        return query, tuple(plain(binding[item].value) if item in binding else item for item in self.expect)
+Rule = tuple[str, str, tuple[str, ...]]  # slot, kind, arguments
 
 
 def plain(value: Any) -> Any:
@@ -92,41 +58,6 @@ def literal(value: Any) -> str:
     if isinstance(value, str):
         return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return repr(value)
-
-
-@lru_cache(maxsize=1)
-def templates() -> dict[str, Template]:
-    """All templates of data/templates.yaml by name. Raises BadInput that names a faulty template."""
-    document = yaml.load(TEMPLATES.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    found = {}
-    for name, entry in document.items():
-        try:
-            if entry["family"] not in FAMILIES:
-                raise KeyError(f"family {entry['family']}")
-            wordings = {mood: tuple(map(_articles, entry[mood])) for mood in ("phrases", "questions", "keywords")}
-            bind = tuple(_slot_rule(rule) for rule in entry["bind"].split(", "))
-            expect = tuple(entry.get("expect", ()))
-            found[name] = Template(
-                name, entry["family"], bind, entry["query"], **wordings, verify=entry.get("verify", ""), expect=expect
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as problem:
-            raise BadInput(f"template {name!r} is faulty ({problem!r})", str(TEMPLATES), "Mend the entry.") from None
-    return found
-
-
-def _slot_rule(rule: str) -> tuple[str, str, tuple[str, ...]]:
-    slot, _, how = rule.partition("=")
-    kind, *arguments = how.split()
-    return slot, kind, tuple(arguments)
-
-
-def _articles(wording: str) -> str:
-    """Turn `a {X}` into the slot `{a_X}`, which knows whether the word takes `an`."""
-    for letter in "ABC":
-        wording = wording.replace(f" a {{{letter}}}", f" {{a_{letter}}}")
-    for letter in "pqg":
-        wording = wording.replace(f" a {{{letter}}}", f" {{a_{letter}}}")
-    return wording
 
 
 class Values(Protocol):
@@ -159,12 +90,9 @@ class SampledValues:
         return sorted({prop.sample(rng) for _ in range(4)})
 
 
-def bind(template: Template, schema: GraphSchema, values: Values, rng: random.Random) -> Binding:
-    """Draw every slot of `template`. Raises NoBinding when the schema or the values have nothing that fits."""
-    return _Binder(schema, values, rng).bind(template)
+class Binder:
+    """Draws slots one after the other. A method `_kind` draws the slots of that kind; subclasses add kinds."""
 
-
-class _Binder:
     def __init__(self, schema: GraphSchema, values: Values, rng: random.Random) -> None:
         self.schema, self.values, self.rng = schema, values, rng
         self.slots: dict[str, Slot] = {}
@@ -173,8 +101,9 @@ class _Binder:
         self.properties: dict[str, tuple[str, Property]] = {}  # slot -> slot of the owner, property
         self.used: dict[str, list[Any]] = {}  # slot of a property -> literals already drawn for it
 
-    def bind(self, template: Template) -> Binding:
-        for slot, kind, arguments in template.bind:
+    def bind(self, rules: Sequence[Rule]) -> Binding:
+        """Draw every slot of a template's `bind`. Raises NoBinding when the schema or the values have nothing that fits."""
+        for slot, kind, arguments in rules:
             getattr(self, f"_{kind}" if hasattr(self, f"_{kind}") else "_property")(slot, kind, *arguments)
         return self.slots
 
@@ -190,9 +119,9 @@ class _Binder:
 
     def put_label(self, slot: str, label: Label) -> None:
         self.labels[slot] = label
-        self.slots[slot] = Slot(label.name, (label.words,))
-        self.slots[f"{slot}s"] = Slot(label.name, (label.plural,))
-        self.slots[f"a_{slot}"] = Slot(label.name, (_with_article(label.words),))
+        self.slots[slot] = Slot(quoted(label.name), (label.words,))
+        self.slots[f"{slot}s"] = Slot(quoted(label.name), (label.plural,))
+        self.slots[f"a_{slot}"] = Slot(quoted(label.name), (_with_article(label.words),))
 
     def _rel(self, slot: str, kind: str, start: str, end: str) -> None:
         fits = []
@@ -206,10 +135,10 @@ class _Binder:
         self.relationships[slot] = chosen
         for place, name in ((start, chosen.start), (end, chosen.end)):
             self.put_label(place, self.schema.labels[name])
-        self.slots[slot] = Slot(chosen.type, (chosen.says,))
-        self.slots[f"{slot}s"] = Slot(chosen.type, (plural_verb(chosen.says),))
-        self.slots[f"{slot}_back"] = Slot(chosen.type, (chosen.back,))
-        self.slots[f"{slot}s_back"] = Slot(chosen.type, (plural_verb(chosen.back),))
+        self.slots[slot] = Slot(quoted(chosen.type), (chosen.says,))
+        self.slots[f"{slot}s"] = Slot(quoted(chosen.type), (plural_verb(chosen.says),))
+        self.slots[f"{slot}_back"] = Slot(quoted(chosen.type), (chosen.back,))
+        self.slots[f"{slot}s_back"] = Slot(quoted(chosen.type), (plural_verb(chosen.back),))
 
     def _property(self, slot: str, kind: str, owner: str) -> None:
         """A property of the label or relationship in slot `owner`; `kind` names a test of `_FITS`."""
@@ -222,9 +151,9 @@ class _Binder:
 
     def put_property(self, slot: str, owner: str, prop: Property) -> None:
         self.properties[slot] = (owner, prop)
-        self.slots[slot] = Slot(prop.name, (prop.words,))
-        self.slots[f"{slot}s"] = Slot(prop.name, (plural(prop.words),))
-        self.slots[f"a_{slot}"] = Slot(prop.name, (_with_article(prop.words),))
+        self.slots[slot] = Slot(quoted(prop.name), (prop.words,))
+        self.slots[f"{slot}s"] = Slot(quoted(prop.name), (plural(prop.words),))
+        self.slots[f"a_{slot}"] = Slot(quoted(prop.name), (_with_article(prop.words),))
 
     def pool(self, slot: str) -> list[Any]:
         owner, prop = self.properties[slot]
@@ -311,7 +240,7 @@ class _Binder:
 
     def _alias(self, slot: str, kind: str, of: str, other: str) -> None:
         name, same = self.properties[of][1].name, self.properties[of][1].name == self.properties[other][1].name
-        self.slots[slot] = Slot(f"{name}2" if same else name)
+        self.slots[slot] = Slot(quoted(f"{name}2" if same else name))
 
 
 def _with_article(words: str) -> str:

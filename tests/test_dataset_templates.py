@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from heimdall_nb.dataset import corpus, cypher, invent, questions, words
+from heimdall_nb.dataset import corpus, invent, questions, words
 from heimdall_nb.dataset.coverage import FEATURES, features
 from heimdall_nb.dataset.example import Example, normalise
 from heimdall_nb.dataset.graphs import instantiate, load_schema, schema_names
+from heimdall_nb.dataset.slots import Binding, InstanceValues, NoBinding, Slot, literal
+from heimdall_nb.dataset.templates import Template, bind, families, templates
 from heimdall_nb.dataset.validate import missing_literals
 from heimdall_nb.engines.cypher_check import name_faults
 from heimdall_nb.engines.graph import GraphInstance, Rows
@@ -23,28 +25,28 @@ def instance(graph: str) -> GraphInstance:
     return instantiate(load_schema(graph), 7)
 
 
-def bindings(name: str, tries: int = 80) -> list[tuple[cypher.Template, str, cypher.Binding]]:
+def bindings(name: str, tries: int = 80) -> list[tuple[Template, str, Binding]]:
     """One binding of each graph that has one."""
     found = []
     for graph in schema_names():
         schema = load_schema(graph)
-        values = cypher.InstanceValues(instance(graph))
+        values = InstanceValues(instance(graph))
         for turn in range(tries):
             try:
-                bound = cypher.bind(cypher.templates()[name], schema, values, random.Random(f"{graph} {turn}"))
-            except cypher.NoBinding:
+                bound = bind(templates()[name], schema, values, random.Random(f"{graph} {turn}"))
+            except NoBinding:
                 continue
-            found.append((cypher.templates()[name], graph, bound))
+            found.append((templates()[name], graph, bound))
             break
     return found
 
 
 def test_there_are_enough_templates_in_every_family() -> None:
-    assert len(cypher.templates()) >= 40
-    assert {t.family for t in cypher.templates().values()} == set(cypher.FAMILIES)
+    assert len(templates()) >= 40
+    assert {t.family for t in templates().values()} == set(families())
 
 
-@pytest.mark.parametrize("name", cypher.templates())
+@pytest.mark.parametrize("name", templates())
 def test_every_template_agrees_with_its_question_and_runs(name: str, arcadedb: Any) -> None:
     found = bindings(name)
     assert found, "binds on no graph"
@@ -62,9 +64,9 @@ def test_every_template_agrees_with_its_question_and_runs(name: str, arcadedb: A
 
 
 def test_a_slot_named_twice_reads_the_same() -> None:
-    template = cypher.templates()["aggregate"]
-    slot = cypher.Slot("max", ("highest", "largest"))
-    twice = cypher.Template("t", "aggregation", (), "", ("{fn} and {fn}",), ("{fn}",), ("{fn}",))
+    template = templates()["aggregate"]
+    slot = Slot("max", ("highest", "largest"))
+    twice = Template("t", "cypher", "aggregation", (), "", ("{fn} and {fn}",), ("{fn}",), ("{fn}",))
     for seed in range(20):
         text = questions.ask(twice, {"fn": slot}, "order", random.Random(seed))
         assert text.count("highest") in (0, 2), text
@@ -72,9 +74,9 @@ def test_a_slot_named_twice_reads_the_same() -> None:
 
 
 def test_literals_are_escaped_and_dates_are_dates() -> None:
-    assert cypher.literal("O'Neil \\") == "'O\\'Neil \\\\'"
-    assert cypher.literal(True) == "true"
-    assert cypher.literal(__import__("datetime").date(2024, 1, 2)) == "date('2024-01-02')"
+    assert literal("O'Neil \\") == "'O\\'Neil \\\\'"
+    assert literal(True) == "true"
+    assert literal(__import__("datetime").date(2024, 1, 2)) == "date('2024-01-02')"
 
 
 @pytest.mark.parametrize(
@@ -166,5 +168,5 @@ def test_features_are_seen_in_code_and_not_in_names() -> None:
     assert "comparison" in features("MATCH (a) WHERE a.x > 1 RETURN a.x AS x")
     assert "relationship property" in features("MATCH (a)-[r:R]->(b) WHERE r.p = 1 RETURN a.x AS x")
     assert features("MATCH (a) WHERE a.x STARTS WITH 'WITH' RETURN a.x AS x") == {"WHERE", "text search"}
-    used = {name for t in cypher.templates().values() for name in features(t.query.replace("{op}", ">"))}
+    used = {name for t in templates().values() for name in features(t.query.replace("{op}", ">"))}
     assert set(FEATURES) - used <= {"date"}
