@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -127,75 +126,117 @@ for _name, _number, _summary in (
 @app.command()
 def generate(
     output: Annotated[Path, typer.Option(help="JSONL file to write")],
-    examples: Annotated[int, typer.Option(min=1, help="how many")] = 2400,
+    examples: Annotated[int, typer.Option(min=100, max=100_000, help="how many")] = 5000,
     seed: Seed = 7,
+    mix: Annotated[str, typer.Option(help="shares: 30/40/20/10, or cypher=50,plugins=50")] = "",
+    focus: Annotated[str, typer.Option(help="optimize, plugins, cypher, operations or troubleshooting")] = "",
     graphs: Annotated[str, typer.Option(help="names in data/graphs, comma-separated; empty for all")] = "",
+    nodes: Annotated[int, typer.Option(min=10, help="nodes of each graph that queries run on")] = 60,
+    custom: Annotated[
+        Path | None, typer.Option(help="JSONL file of your own examples, added when they are valid")
+    ] = None,
+    repo: Annotated[Path | None, typer.Option(help="NornicDB checkout: its statements and names are added")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="processes; 0 for as many as pay off")] = 0,
 ) -> None:
-    """Generate execution-verified examples (notebook 01)."""
-    from heimdall_nb.dataset.example import save
-    from heimdall_nb.dataset.generate import generate as make
-    from heimdall_nb.dataset.graphs import schema_names
-    from heimdall_nb.engines.arcadedb import ArcadeDB
+    """Generate examples on an exact mix, executed or held against the facts (notebook 01)."""
+    from heimdall_nb.dataset import extras
+    from heimdall_nb.dataset import mix as mixing
 
-    chosen = [name.strip() for name in graphs.split(",") if name.strip()] or schema_names()
-    with ArcadeDB() as engine:
-        made = list(make(examples, seed, chosen, engine))
-    print(f"written: {save(output, made)} ({len(made)} examples, each executed)")
+    chosen = [name.strip() for name in graphs.split(",") if name.strip()]
+    plan = mixing.plan(examples, seed, chosen, mix, focus, nodes)
+    added = extras.custom(custom) if custom else []
+    if repo:
+        found, report = extras.from_repository(repo)
+        added += found
+        print("\n".join(f"repository, {what}: {number}" for what, number in report.items()))
+    counts = mixing.write(output, plan, workers, added)
+    print("\n".join(f"{part}: {number}" for part, number in counts.items()))
+    print(f"written: {output} ({sum(counts.values()) + len(added)} examples, {len(added)} of them your own)")
 
 
 @app.command()
 def validate(
-    file: Annotated[Path, typer.Argument(help="JSONL file")],
+    files: Annotated[list[Path], typer.Argument(help="JSONL file; of several, what they share is reported as well")],
     as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
+    tokenizer: Annotated[str, typer.Option(help="folder of a tokenizer: lengths in tokens, too")] = "",
 ) -> None:
-    """Check a dataset: format, duplicates, balance, literals; exit status 2 when a line is wrong (notebook 02)."""
+    """Check datasets: form, duplicates, balance, agreement, facts, leaks; exit status 2 when something is wrong."""
+    from heimdall_nb.dataset.validate import compare
     from heimdall_nb.dataset.validate import validate as check
 
-    report = check(file)
-    found = report.to_json()
-    if as_json:
-        print(json.dumps(found, indent=2, ensure_ascii=False))
-    else:
-        print("\n".join([*report.fault_lines(), *(f"{what}: {value}" for what, value in _figures(found))]))
+    report = check(files[0], tokenizer) if len(files) == 1 else compare(files, tokenizer)
+    print(json.dumps(report.to_json(), indent=2, ensure_ascii=False) if as_json else report.text())
     if not report.ok:
         raise typer.Exit(2)
-
-
-def _figures(found: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The numbers of a report as flat (name, value) pairs."""
-    for name, value in found.items():
-        if isinstance(value, dict):
-            yield from _figures(value, f"{prefix}{name} ")
-        elif not isinstance(value, list):
-            yield prefix + name, value
 
 
 @app.command()
 def correct(
     file: Annotated[Path, typer.Argument(help="JSONL file, edited in place after a timestamped backup")],
-    min_category_size: Annotated[int, typer.Option(min=0)] = 50,
-    max_category_ratio: Annotated[float, typer.Option(min=1.0)] = 3.0,
+    min_category_size: Annotated[int, typer.Option(min=0, help="smaller categories are filled up")] = 50,
+    max_category_ratio: Annotated[float, typer.Option(min=1.0, help="most times the smallest category")] = 3.0,
     seed: Seed = 7,
+    drop_invalid: Annotated[bool, typer.Option("--drop-invalid", help="drop lines that are no examples")] = False,
 ) -> None:
-    """Remove invalid lines and duplicates, and balance the categories (notebook 02)."""
+    """Repair or drop invalid rows, remove duplicates, and balance the categories (notebook 02)."""
     from heimdall_nb.dataset.correct import correct as mend
+    from heimdall_nb.dataset.correct import graph_generator, summary
 
-    for what, value in mend(file, min_category_size, max_category_ratio, seed).items():
-        print(f"{what}: {value}")
+    print(summary(mend(file, min_category_size, max_category_ratio, seed, graph_generator(seed), drop_invalid)))
+
+
+@app.command("add-queries")
+def add_queries(
+    log: Annotated[Path, typer.Argument(help="query log of NornicDB or Neo4j, JSON lines or plain queries; .gz too")],
+    dataset: Annotated[Path, typer.Argument(help="JSONL file to add to, after a timestamped backup")],
+    graph: Annotated[str, typer.Option(help="name in data/graphs that the queries are about")] = "",
+    schema: Annotated[Path | None, typer.Option(help="YAML file of another schema, instead of --graph")] = None,
+    format_: Annotated[str, typer.Option("--format", help="auto, nornicdb, neo4j or text")] = "auto",
+    limit: Annotated[int, typer.Option(min=0, help="add at most so many queries; 0 for all")] = 0,
+    output: Annotated[Path | None, typer.Option(help="file to write instead of the dataset")] = None,
+    keep_literals: Annotated[
+        bool, typer.Option("--keep-literals", help="mask only passwords, keys and cards, not personal values")
+    ] = False,
+) -> None:
+    """Add queries from a production log as examples: masked, checked, each with a question (notebook 02)."""
+    from heimdall_nb.dataset.production import add_queries as add
+    from heimdall_nb.errors import BadInput
+
+    if graph and schema:
+        raise BadInput("cannot both be given", "--graph, --schema", "Give one of them.")
+    if schema and (schema.suffix != ".yaml" or not schema.is_file()):
+        raise BadInput("is no YAML file", str(schema), "Give the path of a schema, as in data/graphs.")
+    done = add(log, dataset, graph or str(schema or ""), format_, limit, output, keep_literals)
+    print(done.table())
+    if done.backup:
+        print(f"backup: {done.backup}")
+    if done.written:
+        print(f"written: {done.written}")
 
 
 @app.command()
 def split(
     file: Annotated[Path, typer.Argument(help="JSONL file")],
-    output: Annotated[Path, typer.Option(help="folder for train, validation, fewshot and test")],
+    output: Annotated[Path, typer.Option(help="folder; a file for each part")],
     validation: Annotated[int, typer.Option(min=0)] = 150,
-    test: Annotated[int, typer.Option(min=0)] = 200,
+    test: Annotated[int, typer.Option(min=0, help="like training: same graphs, templates and styles")] = 200,
     fewshot: Annotated[int, typer.Option(min=0)] = 40,
+    template_test: Annotated[int, typer.Option(min=0, help="with templates that no other part has; 0 for none")] = 0,
+    graph_test: Annotated[int, typer.Option(min=0, help="with graphs that no other part has; 0 for none")] = 0,
+    style_test: Annotated[int, typer.Option(min=0, help="in a style that no other part has; 0 for none")] = 0,
+    reads_only: Annotated[bool, typer.Option(help="tests and few-shot pool hold executed reads only")] = True,
     seed: Seed = 7,
 ) -> None:
     """Split a dataset so that no question and no query is on two sides (notebook 02)."""
     from heimdall_nb.dataset.example import load, save
+    from heimdall_nb.dataset.split import leakage, left_out, overview
     from heimdall_nb.dataset.split import split as divide
+    from heimdall_nb.dataset.validation_report import table
 
-    for name, part in divide(load(file), seed, validation, test, fewshot).items():
-        print(f"written: {save(output / f'{name}.jsonl', part)} ({len(part)} examples)")
+    examples = load(file)
+    parts = divide(examples, seed, validation, test, fewshot, template_test, graph_test, style_test, reads_only)
+    for name, part in parts.items():
+        save(output / f"{name}.jsonl", part)
+    print(table(["part", "examples", "templates", "graphs", "styles"], overview(parts)))
+    print(f"{left_out(examples, parts)} examples are in no part: what is held out costs them")
+    print(f"{len(leakage(parts))} leaks; written to {output}")

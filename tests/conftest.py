@@ -31,3 +31,11 @@ def arcadedb() -> Iterator[Any]:
 
     with ArcadeDB() as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def two_engines() -> Any:
+    """The two engines that generation runs each query on; they stay open for the process."""
+    from heimdall_nb.dataset.mix import engines
+
+    return engines()

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from heimdall_nb.dataset.correct import correct
 from heimdall_nb.dataset.example import Example, load, save
-from heimdall_nb.dataset.split import leakage, masked_overlap, split
-from heimdall_nb.dataset.validate import masked, missing_literals, validate
+from heimdall_nb.dataset.split import leakage, left_out, masked_overlap, split
+from heimdall_nb.dataset.validate import compare, masked, missing_literals, validate
 from heimdall_nb.errors import BadInput
 
 GRAPHS = ("movies", "shop")
@@ -92,6 +92,7 @@ def test_each_fault_has_its_line_and_field(tmp_path: Path) -> None:
         (5, "output"),
         (6, "input"),
         (8, ""),
+        (9, "input"),
         (9, "output"),
         (10, "id"),
         (11, "graph"),
@@ -126,6 +127,16 @@ def test_missing_literals(question: str, query: str, missing: list[str]) -> None
     assert missing_literals(question, query) == missing
 
 
+def test_files_that_share_something_leak(tmp_path: Path) -> None:
+    one = save(tmp_path / "one.jsonl", [example(n) for n in (2, 3, 4)])
+    two = save(tmp_path / "two.jsonl", [example(n) for n in (5, 6)])
+    three = save(tmp_path / "three.jsonl", [example(3, input="Other words, title of Movie: 3")])
+    apart, shared = compare([one, two]), compare([one, two, three])
+    assert apart.ok and apart.leaks == [] and list(apart.masked.values()) == [1.0]
+    assert not shared.ok and [line.partition("share ")[2] for line in shared.leaks] == ["the query of lines 2 and 1"]
+    assert json.loads(json.dumps(shared.to_json()))["ok"] is False and "1 leaks" in shared.text()
+
+
 def test_masked_queries_differ_in_names_only() -> None:
     assert masked("MATCH (a) WHERE a.x = 'b' RETURN 1") == masked("MATCH (a)  WHERE a.x='c' RETURN 23")
     assert masked("MATCH (a) WHERE a.x = 'b' RETURN 1") != masked("MATCH (a) WHERE a.y = 'b' RETURN 1")
@@ -143,7 +154,10 @@ def messy(path: Path) -> Path:
 def test_correction_mends_balances_backs_up_and_is_idempotent(tmp_path: Path) -> None:
     path = messy(tmp_path / "all.jsonl")
     original = path.read_bytes()
-    done = correct(path, min_category_size=20, max_category_ratio=2.0, seed=1)
+    with pytest.raises(BadInput, match="line 139: is not JSON"):
+        correct(path, min_category_size=20, max_category_ratio=2.0, seed=1)
+    assert path.read_bytes() == original and len(list(tmp_path.iterdir())) == 1
+    done = correct(path, min_category_size=20, max_category_ratio=2.0, seed=1, drop_invalid=True)
     assert done["before"] == 141 and done["faulty_lines_removed"] == 2 and done["duplicates_removed"] == 1
     assert done["added"] == {"order": {"generated": 0, "copied": 12}}
     assert Counter(e.category for e in load(path)) == {"filter": 40, "path": 30, "order": 20}
@@ -168,7 +182,7 @@ def test_a_generator_is_asked_before_copies_are_made(tmp_path: Path) -> None:
 
 
 def test_contradictions_go_and_the_first_stays(tmp_path: Path) -> None:
-    first, second = example(5), example(5, output="MATCH (a:Movie) RETURN a.genre AS genre LIMIT 5")
+    first, second = example(5), example(5, output="MATCH (a:Movie) RETURN DISTINCT a.title AS title LIMIT 5")
     path = save(tmp_path / "all.jsonl", [first, second])
     assert correct(path, min_category_size=0)["duplicates_removed"] == 1
     assert load(path) == [first]
@@ -177,7 +191,7 @@ def test_contradictions_go_and_the_first_stays(tmp_path: Path) -> None:
 def test_a_file_without_a_good_line_is_left_alone(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "all.jsonl", ["nonsense"])
     with pytest.raises(BadInput, match="no good example"):
-        correct(path)
+        correct(path, drop_invalid=True)
     assert path.read_text() == "nonsense\n" and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(BadInput):
         correct(path, max_category_ratio=0.5)
@@ -203,26 +217,143 @@ def test_correction_keeps_its_promises(items: list[tuple[int, str]], least: int,
 
 
 def test_a_killed_correction_leaves_a_whole_file(tmp_path: Path) -> None:
+    """kill -9 at moments spread over the run: the file is the old or the new one, and a backup is whole."""
     code = (
-        "import sys; from heimdall_nb.dataset.correct import correct; "
-        "print('go', flush=True); correct(sys.argv[1], 20, 2.0)"
+        "import sys; from heimdall_nb.dataset.correct import correct; import heimdall_nb.dataset.benchmark\n"
+        "print('go', flush=True)\n"
+        "correct(sys.argv[1], 20, 2.0, drop_invalid=True)"
     )
-    finished = messy(tmp_path / "reference.jsonl")
-    correct(finished, 20, 2.0)
-    allowed = {messy(tmp_path / "all.jsonl").read_bytes(), finished.read_bytes()}
-    for delay in (0.0, 0.02, 0.05):
-        path = messy(tmp_path / "all.jsonl")
+    old = messy(tmp_path / "reference.jsonl").read_bytes()
+    started = time.monotonic()
+    correct(tmp_path / "reference.jsonl", 20, 2.0, drop_invalid=True)
+    seconds = max(0.02, time.monotonic() - started)
+    new = (tmp_path / "reference.jsonl").read_bytes()
+    folder = tmp_path / "work"
+    folder.mkdir()
+    seen = set()
+    for moment in range(15):
+        path = messy(folder / "all.jsonl")
         process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
         assert process.stdout is not None and process.stdout.readline() == b"go\n"
-        time.sleep(delay)
+        time.sleep(seconds * moment / 10)
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
-        assert path.read_bytes() in allowed
-        correct(path, 20, 2.0)
-        assert path.read_bytes() == finished.read_bytes()
+        assert path.read_bytes() in (old, new)
+        seen.add(path.read_bytes())
+        assert all(backup.read_bytes() == old for backup in folder.glob("*.bak"))
+        correct(path, 20, 2.0, drop_invalid=True)
+        assert path.read_bytes() == new
+        assert not list(folder.glob(".*")), "what the killed process left is removed"
+        for file in folder.iterdir():
+            file.unlink()
+    assert old in seen, "no moment was early enough to prove anything"
+
+
+def test_a_correction_killed_before_each_step_loses_nothing(tmp_path: Path) -> None:
+    """The process kills itself at its first, second … call that touches a file, until it gets through."""
+    code = (
+        "import os, sys, filecmp, shutil; from heimdall_nb.dataset.correct import correct\n"
+        "left = int(sys.argv[2])\n"
+        "def dying(call):\n"
+        "    def step(*given, **named):\n"
+        "        global left\n"
+        "        left -= 1\n"
+        "        if left == 0: os.kill(os.getpid(), 9)\n"
+        "        return call(*given, **named)\n"
+        "    return step\n"
+        "steps = (os, 'fsync'), (os, 'replace'), (filecmp, 'cmp'), (shutil, 'copy2'), (shutil, 'copymode')\n"
+        "for module, name in steps:\n"
+        "    setattr(module, name, dying(getattr(module, name)))\n"
+        "correct(sys.argv[1], 20, 2.0, drop_invalid=True)"
+    )
+    old = messy(tmp_path / "reference.jsonl").read_bytes()
+    correct(tmp_path / "reference.jsonl", 20, 2.0, drop_invalid=True)
+    new = (tmp_path / "reference.jsonl").read_bytes()
+    folder = tmp_path / "work"
+    folder.mkdir()
+    for step in range(1, 40):
+        path = messy(folder / "all.jsonl")
+        ended = subprocess.run([sys.executable, "-c", code, str(path), str(step)], capture_output=True, text=True)
+        backups = list(folder.glob("*.bak"))
+        assert path.read_bytes() == old or (path.read_bytes() == new and backups)
+        assert all(backup.read_bytes() == old for backup in backups)
+        if ended.returncode == 0:
+            break
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert step >= 8 and path.read_bytes() == new
+
+
+def test_two_corrections_at_once_are_refused_and_so_is_a_changed_file(tmp_path: Path) -> None:
+    path = save(tmp_path / "all.jsonl", many({"filter": 30, "order": 8}))
+
+    def second(category: str, number: int, have: list[Example]) -> list[Example]:
+        with pytest.raises(BadInput, match="another process"):
+            correct(path)
+        return []
+
+    assert correct(path, min_category_size=20, generator=second)["added"]["order"]["copied"] == 12
+
+    def edit(category: str, number: int, have: list[Example]) -> list[Example]:
+        path.write_text(path.read_text() + "\n")
+        return []
+
+    with pytest.raises(BadInput, match="changed by another process"):
+        correct(path, min_category_size=60, generator=edit)
+    assert path.read_text().endswith("\n\n") and not list(tmp_path.glob(".*"))
+
+
+def test_repairs_need_no_judgement_and_are_counted(tmp_path: Path) -> None:
+    stale = vars(example(3)) | {"output": "MATCH (a:Movie) RETURN DISTINCT a.title AS title LIMIT 3"}
+    plain = {"instruction": "Explain transactions.", "output": "They are atomic.", "category": "misc"}
+    known = {k: v for k, v in vars(example(4)).items() if k != "category"} | {"template": "lookup"}
+    lines = [vars(example(2)) | {"input": f"  {example(2).input} "}, stale, plain, known]
+    lines += [vars(example(6)) | {"template": None}, vars(example(7)) | {"note": "mine"}]
+    done = correct(write_lines(tmp_path / "all.jsonl", lines), min_category_size=0, max_category_ratio=9)
+    repairs = {"white space": 1, "id": 1, "input": 1, "context_size": 1, "category": 1, "null": 1, "unknown field": 1}
+    assert done["repaired"] == repairs and done["faulty_lines_removed"] == 0 and done["after"] == 6
+    assert validate(tmp_path / "all.jsonl").ok
+    mended = load(tmp_path / "all.jsonl")
+    assert mended[2].input == "" and mended[2].context_size == "small" and mended[3].category == "filter"
 
 
 # ---- split
+
+
+def varied() -> list[Example]:
+    """Six graphs' worth of names on one real graph: groups of paraphrases over templates and styles."""
+    found = []
+    for number, item in enumerate(many({"filter": 240, "path": 240, "order": 240})):
+        styles = (
+            ("order", "question", "keywords") if number % 4 == 0 else (("order", "question", "keywords")[number % 3],)
+        )
+        for style in styles:
+            changes = {"template": f"{item.category} {number % 5}", "style": style, "input": f"{style}: {item.input}"}
+            found.append(Example(**(vars(item) | changes)).with_id())
+    return found
+
+
+def test_held_out_tests_are_disjoint_by_what_they_hold_out() -> None:
+    examples = varied()
+    sizes = {"validation": 30, "test": 40, "fewshot": 10, "template_test": 30, "graph_test": 30, "style_test": 30}
+    parts = split(examples, 3, **sizes)
+    wanted = {"validation": 30, "fewshot": 10, "test": 40, "test_template": 30, "test_graph": 30, "test_style": 30}
+    assert {name: len(part) for name, part in parts.items() if name != "train"} == wanted
+    assert leakage(parts) == [] and left_out(examples, parts) == len(examples) - sum(map(len, parts.values())) > 0
+    for what in ("template", "graph", "style"):
+        own = {getattr(e, what) for e in parts[f"test_{what}"]}
+        assert own.isdisjoint(getattr(e, what) for name, part in parts.items() if name != f"test_{what}" for e in part)
+    assert {e.category for e in parts["test_template"]} == {"filter", "path", "order"}
+    assert parts == split(examples, 3, **sizes) != split(examples, 4, **sizes)
+    moved = parts | {"train": [*parts["train"], parts["test_graph"][0]]}
+    assert any("share the graph" in found for found in leakage(moved))
+
+
+@pytest.mark.parametrize("name", ["template_test", "graph_test", "style_test"])
+def test_a_held_out_test_that_cannot_be_filled_is_refused(name: str) -> None:
+    with pytest.raises(BadInput, match="can be set apart by holding"):
+        split(varied(), 3, 5, 5, 5, **{name: 700})
+    with pytest.raises(BadInput, match="negative"):
+        split(varied(), 3, 5, 5, 5, **{name: -1})
 
 
 def paraphrased() -> list[Example]:

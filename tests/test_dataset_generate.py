@@ -19,14 +19,14 @@ GRAPHS = ["memory", "movies", "shop"]
 
 
 @pytest.fixture(scope="module")
-def made(arcadedb: Any) -> list[Any]:
-    return generate(240, 5, GRAPHS, arcadedb)
+def made(two_engines: Any) -> list[Any]:
+    return generate(240, 5, GRAPHS, two_engines)
 
 
-def test_the_same_arguments_give_the_same_bytes(made: list[Any], arcadedb: Any) -> None:
-    again = generate(240, 5, GRAPHS, arcadedb)
+def test_the_same_arguments_give_the_same_bytes(made: list[Any], two_engines: Any) -> None:
+    again = generate(240, 5, GRAPHS, two_engines)
     assert [e.to_json() for e in again] == [e.to_json() for e in made]
-    other = generate(24, 6, GRAPHS, arcadedb)
+    other = generate(24, 6, GRAPHS, two_engines)
     assert [e.input for e in other] != [e.input for e in made[:24]]
 
 
@@ -63,31 +63,31 @@ def test_writes_are_refused_by_the_read_path_and_change_the_graph(made: list[Any
         assert arcadedb.run(counts) != before
 
 
-def test_too_many_says_how_many_there_are(arcadedb: Any) -> None:
-    with pytest.raises(BadInput, match=r"only \d+ different examples can be made of 500"):
-        generate(500, 1, ["movies"], arcadedb, only=["count"])
+def test_too_many_says_how_many_there_are(two_engines: Any) -> None:
+    with pytest.raises(BadInput, match=r"only \d+ different examples of 500"):
+        generate(500, 1, ["movies"], two_engines, only=["count"])
     for arguments in ((0, 1, ["movies"]), (5, 1, []), (5, 1, ["nothing"])):
         with pytest.raises(BadInput):
-            generate(*arguments, arcadedb)
+            generate(*arguments, two_engines)
     with pytest.raises(BadInput, match="no template"):
-        generate(5, 1, ["movies"], arcadedb, only=["nothing"])
+        generate(5, 1, ["movies"], two_engines, only=["nothing"])
 
 
-def test_a_category_can_be_filled_up(made: list[Any], arcadedb: Any) -> None:
+def test_a_category_can_be_filled_up(made: list[Any], two_engines: Any) -> None:
     have = [e for e in made if e.category == "order"]
-    more = category_generator(5, GRAPHS, arcadedb)("order", 12, have)
+    more = category_generator(5, GRAPHS, lambda: two_engines)("order", 12, have)
     assert len(more) == 12 and {e.category for e in more} == {"order"}
     assert not {(e.graph, normalise(e.input)) for e in more} & {(e.graph, normalise(e.input)) for e in have}
-    assert category_generator(5, GRAPHS, arcadedb)("unheard of", 12, have) == []
+    assert category_generator(5, GRAPHS, lambda: two_engines)("unheard of", 12, have) == []
 
 
-def test_a_refused_query_stops_the_generation(arcadedb: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_query_stops_the_generation(two_engines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from heimdall_nb.dataset.templates import Template, templates
 
     wrong = vars(templates()["count"]) | {"query": "MATCH (a:{A}) RETRUN count(*) AS n"}
-    monkeypatch.setattr("heimdall_nb.dataset.generate.templates", lambda: {"count": Template(**wrong)})
+    monkeypatch.setattr("heimdall_nb.dataset.generate.templates", lambda part: {"count": Template(**wrong)})
     with pytest.raises(HeimdallError, match="RETRUN"):
-        generate(1, 1, ["movies"], arcadedb)
+        generate(1, 1, ["movies"], two_engines)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,10 @@ SCHEMA = SchemaNames(
 )
 
 RIGHT = [
+    "MATCH (c:Company)-[:IN]->(x:`City Hall` {title: 'a'}) WHERE EXISTS { (x)<-[:`IN`]-(:Company) } RETURN x.`title`",
+    "MATCH (p:Person) WHERE p.`a b` IS NOT NULL WITH p.`a b` AS `a b`, p RETURN `a b`, p {.`a b`}, {`x y`: p.`a b`}",
+    "MATCH (p:`Person`)-[r:`KNOWS`*1..2]->(q) SET p.`a b` = 1, p += {`a b`: 2} REMOVE q.`a b`",
+    "MATCH (`p q`:Person) RETURN `p q`.born AS `end`, `p q`.`a b` ORDER BY `p q`.`a b` DESC",
     "MATCH (p:Person)-[r:WORKS_AT]->(c:Company) WHERE r.since > 2000 RETURN p.name, c.founded",
     "MATCH (c:Company)<-[:WORKS_AT]-(:Person {name: 'Ann', `a b`: 3}) RETURN c.name",
     "MATCH (a:Person)-[:KNOWS]-(b:Person) RETURN a.name, b.born.year",
@@ -95,6 +99,15 @@ WRONG = [
     (
         "MATCH (n:Person) RETURN n.name UNION MATCH (n:Company) RETURN n.born",
         "property born is not a property of Company",
+    ),
+    ("MATCH (p:Person) RETURN p.`b a`", "property b a is not a property of Person"),
+    ("MATCH (`p q`:Person) RETURN `p q`.nope", "property nope is not a property of Person"),
+    ("MATCH (p:Person) RETURN p {.`b a`}", "property b a is not a property of Person"),
+    ("MATCH (:`Hall City`) RETURN 1", "label Hall City is not in the schema"),
+    ("MATCH ()-[:`PART OF`]->() RETURN 1", "relationship type PART OF is not in the schema"),
+    (
+        "MATCH (:`City Hall`)-[:`IN`]->(:Company) RETURN 1",
+        "relationship type IN does not lead from City Hall to Company",
     ),
     ("CREATE (n:Nope {x: 1})", "label Nope is not in the schema"),
     ("MATCH (n:person) RETURN 1", "label person is not in the schema"),

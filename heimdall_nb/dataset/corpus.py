@@ -35,11 +35,12 @@ def base_corpus(
 
     A share `own_share` of the schemas are the course's `graphs`, the others are invented, each for one record.
     `exclude` keeps held-out items out: pairs (graph, normalised question) and (graph, normalised query), or a function
-    of such a pair. `only` restricts the templates. Raises BadInput when a graph has no turn left that is not excluded.
+    of such a pair. `only` restricts the templates; those kept for the benchmark are left out. Raises BadInput when a
+    graph has no turn left that is not excluded.
     """
     if not 0 <= own_share <= 1 or (own_share and not graphs):
         raise BadInput(f"{own_share} of {len(graphs)} graphs is no share", "own_share", "Use 0 to 1, and name graphs.")
-    known = templates()
+    known = {name: template for name, template in templates().items() if not template.benchmark}
     if unknown := sorted(set(only or ()) - set(known)):
         raise BadInput(f"there is no template {unknown[0]!r}", "only", f"Known are: {', '.join(known)}.")
     chosen = [template for name, template in known.items() if only is None or name in only]

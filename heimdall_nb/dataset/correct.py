@@ -1,18 +1,21 @@
-"""Mends a dataset file: faults and duplicates out, categories balanced, the original kept beside it."""
+"""Mends a dataset file: rows repaired or dropped, duplicates out, categories balanced, the original kept beside it."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections import Counter
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from heimdall_nb.dataset.example import Example, Fault, normalise, save, scan_lines
+from heimdall_nb.dataset.example import Example, Fault, faults, from_record, normalise
+from heimdall_nb.dataset.jsonl import printable, records
+from heimdall_nb.dataset.repair import refreshed, repaired
+from heimdall_nb.dataset.replace import Replacement
 from heimdall_nb.dataset.validate import COPY_MARK, content_faults
+from heimdall_nb.dataset.validation_report import cut, table
 from heimdall_nb.errors import BadInput
 
 # Makes up to `number` new examples of a category, given those that there are.
@@ -25,48 +28,102 @@ def correct(
     max_category_ratio: float = 3.0,
     seed: int = 7,
     generator: Generator | None = None,
+    drop_invalid: bool = False,
 ) -> dict[str, Any]:
     """Correct a JSONL file in place, after copying it to `<name>.<time>.bak` beside it; returns what was done.
 
-    Lines with faults and repeated pairs go. A category with fewer than `min_category_size` examples is filled up by
-    `generator`, and by marked copies where that is not enough. No category keeps more than `max_category_ratio` times
-    the examples of the smallest. A second run changes nothing and makes no backup.
-    Raises BadInput when the file cannot be read or holds no good example.
+    A row is repaired where that needs no judgement (dataset/repair.py), and an id that does not fit is made anew.
+    A row that is well formed and untrue is dropped: its query names what the graph lacks, its question does not say
+    what the query uses, the fact pack does not know a name. So are repeated pairs, and a second answer to a question.
+    A line that is no example (bad JSON, not UTF-8, too long, a field missing or of a wrong type) ends the correction
+    before anything is changed, unless `drop_invalid` drops it: it may be the sign of another kind of file.
+
+    A category with fewer than `min_category_size` examples is filled up by `generator`, and by marked copies where
+    that is not enough. No category keeps more than `max_category_ratio` times the examples of the smallest.
+    A second run changes nothing and makes no backup. Whatever ends the process, the file is the old or the new one.
+    Raises BadInput when the file cannot be read or written, holds no good example, or is being corrected by another.
     """
-    path = Path(path)
-    if max_category_ratio < 1 or min_category_size < 0:
+    if not 1 <= max_category_ratio < 1e9 or min_category_size < 0:
         raise BadInput("must be at least 1 (ratio) and 0 (size)", "max_category_ratio, min_category_size")
-    examples, faulty = _good_lines(path)
-    unique = _without_duplicates(examples)
-    filled, added = _filled(unique, min_category_size, generator)
-    balanced, dropped = _down_sampled(filled, max_category_ratio, seed)
-    done = {
-        "before": len(examples) + faulty,
-        "faulty_lines_removed": faulty,
+    with Replacement(Path(path)) as file:
+        examples, repairs, dropped = _good_rows(file.path, drop_invalid)
+        unique = _without_duplicates(examples)
+        filled, added = _filled(unique, min_category_size, generator)
+        balanced, cut = _down_sampled(filled, max_category_ratio, seed)
+        backup = file.replace(example.to_json() + "\n" for example in balanced)
+    return {
+        "before": len(examples) + len(dropped),
+        "repaired": dict(sorted(repairs.items())),
+        "faulty_lines_removed": len(dropped),
+        "dropped": dropped,
         "duplicates_removed": len(examples) - len(unique),
         "added": added,
-        "down_sampled": dropped,
+        "down_sampled": cut,
         "after": len(balanced),
-        "backup": None,
+        "backup": str(backup) if backup else None,
     }
-    content = "".join(example.to_json() + "\n" for example in balanced).encode()
-    if content != path.read_bytes():
-        done["backup"] = str(_back_up(path))
-        save(path, balanced)
-    return done
 
 
-def _good_lines(path: Path) -> tuple[list[Example], int]:
-    """The examples without faults, and the number of lines that have some."""
-    examples, faulty = [], set()
-    for line, item in scan_lines(path):
-        if isinstance(item, Fault) or any(content_faults(line, item)):
-            faulty.add(line)
+def summary(done: Mapping[str, Any]) -> str:
+    """What `correct` did, as tables and sentences."""
+    rows = [["rows before", done["before"]]]
+    rows += [[f"repaired: {name}", number] for name, number in done["repaired"].items()]
+    rows += [[name, done[name.replace(" ", "_")]] for name in ("faulty lines removed", "duplicates removed")]
+    for category, new in done["added"].items():
+        rows += [[f"{how}: {category}", number] for how, number in new.items() if number]
+    rows += [[f"down-sampled: {category}", number] for category, number in done["down_sampled"].items()]
+    copied = [category for category, new in done["added"].items() if new["copied"]]
+    said = [f"Copied, since nothing new can be generated: {', '.join(copied)}."] if copied else []
+    said.append(f"backup: {done['backup']}" if done["backup"] else "Nothing to do: the file was not changed.")
+    return "\n\n".join(
+        [
+            *filter(None, [cut(done["dropped"])]),
+            table(["correction", "rows"], [*rows, ["rows after", done["after"]]]),
+            *said,
+        ]
+    )
+
+
+def graph_generator(seed: int) -> Generator:
+    """Makes examples on the graphs that a category has already; the graph engines start when they are first needed."""
+
+    def more(category: str, number: int, have: list[Example]) -> list[Example]:
+        from heimdall_nb.dataset.benchmark import held_out
+        from heimdall_nb.dataset.generate import category_generator
+        from heimdall_nb.dataset.graphs import schema_names
+        from heimdall_nb.dataset.mix import engines
+
+        graphs = sorted({example.graph or "" for example in have}.intersection(schema_names()))
+        return category_generator(seed, graphs, engines, held_out=held_out())(category, number, have) if graphs else []
+
+    return more
+
+
+def _good_rows(path: Path, drop_invalid: bool) -> tuple[list[Example], Counter[str], list[str]]:
+    """The good examples, how often each repair was made, and each line that is dropped with the reason."""
+    examples: list[Example] = []
+    repairs: Counter[str] = Counter()
+    dropped: list[str] = []
+    for line, record in records(path):
+        made: list[str] = []
+        found = [record] if isinstance(record, Fault) else []
+        if not isinstance(record, Fault):
+            mended, made = repaired(record)
+            found = [Fault(line, *fault) for fault in faults(mended)]
+        if found and not drop_invalid:
+            remedy = "Nothing was changed. Mend the line, or drop all such lines with --drop-invalid."
+            raise BadInput(found[0].what, found[0].located(path), remedy)
+        if not found:
+            example = refreshed(from_record(mended), made)
+            found = list(content_faults(line, example))
+        if found:
+            dropped.append(f"{found[0].located(path)}: {found[0].what}")
         else:
-            examples.append(item)
+            examples.append(example)
+            repairs.update(made)
     if not examples:
-        raise BadInput("holds no good example, and is left as it is", str(path), "See `heimdall validate`.")
-    return examples, len(faulty)
+        raise BadInput("holds no good example, and is left as it is", printable(path), "See `heimdall validate`.")
+    return examples, repairs, dropped
 
 
 def pair_key(example: Example) -> str:
@@ -111,13 +168,13 @@ def _filled(
 def _copies(examples: list[Example], number: int) -> list[Example]:
     """`number` copies, one example after the other; the mark in the id tells the next correction to keep them."""
     taken = {example.id for example in examples}
-    originals = [example for example in examples if COPY_MARK not in example.id]
+    originals = [example for example in examples if COPY_MARK not in example.id] or examples
     found: list[Example] = []
     turn = 0
     while len(found) < number:
         turn += 1
         for example in originals[: number - len(found)]:
-            copy = Example(**{**vars(example), "id": f"{example.id}{COPY_MARK}{turn}"})
+            copy = replace(example, id=f"{example.id}{COPY_MARK}{turn}")
             if copy.id not in taken:
                 found.append(copy)
     return found
@@ -133,17 +190,3 @@ def _down_sampled(examples: list[Example], ratio: float, seed: int) -> tuple[lis
         dropped.update(random.Random(f"{seed} {category}").sample(places, max(0, size - limit)))
     kept = [example for place, example in enumerate(examples) if place not in dropped]
     return kept, {category: size - limit for category, size in sorted(sizes.items()) if size > limit}
-
-
-def _back_up(path: Path) -> Path:
-    """Copy `path` to a timestamped name; a backup that already holds the same bytes is used again."""
-    content = path.read_bytes()
-    for existing in sorted(path.parent.glob(f"{path.name}.*.bak")):
-        if existing.read_bytes() == content:
-            return existing
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%fZ")
-    backup = path.with_name(f"{path.name}.{stamp}.bak")
-    temporary = path.with_name(f".{backup.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, backup)
-    return backup

@@ -1,62 +1,103 @@
-"""What a set of queries exercises of Cypher, and a picture of a schema."""
+"""What a set of queries exercises of Cypher, construct by construct, and a picture of a schema."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+import yaml
 
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.dataset.graphs import GraphSchema
 from heimdall_nb.engines.cypher_tokens import tokens
+from heimdall_nb.errors import BadInput
+from heimdall_nb.run import DATA
 
-# Name -> the words or symbols, in a row, that show it.
-FEATURES: dict[str, tuple[str, ...]] = {
-    "WHERE": ("WHERE",),
-    "comparison": ("<", ">", "<=", ">="),
-    "IN list": ("IN",),
-    "text search": ("STARTS", "ENDS", "CONTAINS"),
-    "IS NULL": ("NULL",),
-    "ORDER BY": ("ORDER",),
-    "SKIP or LIMIT": ("SKIP", "LIMIT"),
-    "DISTINCT": ("DISTINCT",),
-    "aggregation": ("COUNT", "SUM", "AVG", "MIN", "MAX", "COLLECT"),
-    "one hop or more": ("->",),
-    "variable length": ("..",),
-    "relationship property": ("r.",),
-    "OPTIONAL MATCH": ("OPTIONAL",),
-    "EXISTS": ("EXISTS",),
-    "WITH": ("WITH",),
-    "UNION": ("UNION",),
-    "UNWIND": ("UNWIND",),
-    "CASE": ("CASE",),
-    "function of a value": ("TOUPPER", "SIZE", "COALESCE"),
-    "date": ("DATE",),
-    "write": ("CREATE", "MERGE", "SET", "DELETE", "REMOVE"),
-}
+CONSTRUCTS = DATA / "coverage.yaml"
+KINDS = ("clause", "function", "operator", "pattern")
 
 
-def features(query: str) -> set[str]:
-    """The names of FEATURES that a query uses."""
-    seen: set[str] = set()
+@dataclass(frozen=True)
+class Row:
+    """One construct: its kind (of KINDS), its name, how many Cypher examples use it, and their share (0 to 1)."""
+
+    kind: str
+    name: str
+    examples: int
+    share: float
+
+
+@lru_cache(maxsize=1)
+def constructs() -> dict[tuple[str, str], re.Pattern[str]]:
+    """The constructs of the common subset by (kind, name), as expressions. Raises BadInput for a faulty file."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found = {}
+    for kind, entries in yaml.load(CONSTRUCTS.read_text(encoding="utf-8"), Loader=loader).items():
+        for name, expression in entries.items():
+            try:
+                # Whole words: `SET` is not in `OFFSET`. Symbols need no such bound.
+                start = r"\b" if expression[0].isalpha() else ""
+                end = r"\b" if expression[-1].isalpha() else ""
+                found[kind, name] = re.compile(f"{start}(?:{expression}){end}", re.IGNORECASE)
+            except (re.error, TypeError) as problem:
+                raise BadInput(f"is no expression ({problem})", f"{CONSTRUCTS}, {kind}, {name}", "Mend it.") from None
+    return found
+
+
+def canonical(query: str) -> str:
+    """A query with one space between tokens, `name` for names of a schema, `str` for texts, `num` for numbers."""
     items = tokens(query)
-    for before, token, after in zip((None, *items), items, (*items[1:], None), strict=False):
-        if token.text == ">" and before is not None and before.text == "-":
-            seen.add("->")
-        elif token.kind == "symbol":
-            arrow = token.text == "<" and after is not None and after.text == "-"
-            seen.update((f"{before.text if before else ''}{token.text}", "->" if arrow else token.text))
-        elif token.kind == "word" and not (before and before.text in (".", ":")):  # a name is no keyword
-            search = token.is_word("WITH") and before is not None and before.is_word("STARTS", "ENDS")
-            seen.update(() if search else (token.text.upper(),))
-    return {name for name, marks in FEATURES.items() if seen.intersection(marks)}
+    words = []
+    for place, token in enumerate(items):
+        before = items[place - 1].text if place else ""
+        after = items[place + 1].text if place + 1 < len(items) else ""
+        call = after == "(" and before == "."  # duration.inDays(…)
+        chain = before == "." and place > 2 and (items[place - 3].text == "." or items[place - 2].text == ")")
+        if token.kind in ("string", "number"):
+            words.append("str" if token.kind == "string" else "num")
+        elif token.kind == "quoted" or (token.name and before in (".", ":", "|") and not call and not chain):
+            words.append("name")
+        elif token.name and (after == ":" or before.upper() == "AS"):  # a key, a variable or an alias
+            words.append("name" if token.is_word(*_KEYWORDS) else token.text)
+        else:
+            words.append(token.text)
+    return " ".join(words)
 
 
-def coverage(examples: Iterable[Example]) -> dict[str, int]:
-    """How many examples use each of FEATURES, in that order."""
-    counts = Counter(name for example in examples for name in features(example.output))
-    return {name: counts[name] for name in FEATURES}
+_KEYWORDS = frozenset(
+    "ALL ANY CASE COUNT CREATE DATE DELETE LAST LIMIT MATCH MERGE NONE RETURN SET SINGLE WHERE".split()
+)
+
+
+@lru_cache(maxsize=20_000)
+def used(query: str) -> frozenset[tuple[str, str]]:
+    """The constructs that a query uses, as (kind, name)."""
+    text = canonical(query)
+    return frozenset(key for key, expression in constructs().items() if expression.search(text))
+
+
+def coverage_table(examples: Iterable[Example]) -> list[Row]:
+    """A row for every construct of the common subset, in the order of data/coverage.yaml, those at zero included.
+
+    Only examples whose answer is Cypher count, and shares are shares of these.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    total = 0
+    for example in examples:
+        if example.task == "cypher":
+            counts.update(used(example.output))
+            total += 1
+    return [Row(kind, name, counts[kind, name], counts[kind, name] / max(1, total)) for kind, name in constructs()]
+
+
+def coverage(examples: Iterable[Example], kind: str = "clause") -> dict[str, int]:
+    """How many Cypher examples use each construct of a kind (of KINDS), for a figure."""
+    return {row.name: row.examples for row in coverage_table(examples) if row.kind == kind}
 
 
 def schema_figure(schema: GraphSchema) -> Any:

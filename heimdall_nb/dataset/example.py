@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from heimdall_nb.dataset.jsonl import Fault, printable, records
 from heimdall_nb.errors import BadInput
 from heimdall_nb.prompts import TASKS
 from heimdall_nb.run import atomic_text
@@ -50,12 +53,22 @@ class Example:
     def with_id(self) -> Example:
         """This example with its id: a hash of the normalised schema name, question and answer."""
         content = "\x1f".join(normalise(text) for text in (self.graph or "", self.input, self.output))
-        values = asdict(self) | {"id": hashlib.sha256(content.encode()).hexdigest()[:16]}
-        return Example(**values)
+        return replace(self, id=hashlib.sha256(content.encode()).hexdigest()[:16])
 
     def to_json(self) -> str:
         """One JSONL line, keys in the order of the fields."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(vars(self), ensure_ascii=False)
+
+
+_FIELDS = tuple(field.name for field in fields(Example))
+_OWN_ID = re.compile(r"[0-9a-f]{16}")
+_FILLED = ("instruction", "output", "category")
+_RECURRING = ("instruction", "category", "context_size", "part", "graph", "schema", "template", "style", "dialect")
+
+
+def has_own_id(example: Example) -> bool:
+    """Whether the id has the form that `with_id` gives; ids of other forms come from elsewhere and are left alone."""
+    return _OWN_ID.fullmatch(example.id) is not None
 
 
 def normalise(text: str) -> str:
@@ -63,38 +76,38 @@ def normalise(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def faults(record: Any) -> list[tuple[str, str]]:
+def faults(record: dict[str, Any]) -> list[tuple[str, str]]:
     """The faults of a decoded line as (field, what is wrong); empty when it is a valid example."""
-    if not isinstance(record, dict):
-        return [("", f"the line holds {type(record).__name__}, not an object")]
-    known = {f.name for f in fields(Example)}
     found = [(name, "is missing") for name in REQUIRED if name not in record]
-    found += [(name, "is not a known field") for name in record if name not in known]
+    found += [(printable(name), "is not a known field") for name in record if name not in _FIELDS]
     for name, value in record.items():
-        optional = name in ("graph", "answer")
-        if name in known and not isinstance(value, str) and not (optional and value is None):
-            found.append((name, f"must be text, not {type(value).__name__}"))
-        elif name in ("instruction", "output", "category") and not value.strip():
-            found.append((name, "is empty"))
+        if name not in _FIELDS or (value is None and name in ("graph", "answer")):
+            continue
+        what = _text_fault(value) or ("is empty" if name in _FILLED and not value.strip() else "")
+        if what:
+            found.append((name, what))
     size = record.get("context_size")
     if isinstance(size, str) and size not in CONTEXT_SIZES:
-        found.append(("context_size", f"{size!r} is not one of {', '.join(CONTEXT_SIZES)}"))
+        found.append(("context_size", f"{printable(size)!r} is not one of {', '.join(CONTEXT_SIZES)}"))
     return found
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Something wrong in a JSONL file: where (1-based line, field) and what."""
-
-    line: int
-    field: str
-    what: str
+def _text_fault(value: Any) -> str:
+    if not isinstance(value, str):
+        return f"must be text, not {type(value).__name__}"
+    if "\0" in value:
+        return "holds a NUL character"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair, which is no character"
+    return ""
 
 
 def scan(path: Path | str) -> Iterator[Example | Fault]:
     """Read a JSONL file line by line: an Example for each good line, one Fault for each thing wrong.
 
-    Raises BadInput when the file cannot be opened.
+    Raises BadInput when the file cannot be read, or is no JSONL in UTF-8.
     """
     for _, item in scan_lines(path):
         yield item
@@ -102,34 +115,18 @@ def scan(path: Path | str) -> Iterator[Example | Fault]:
 
 def scan_lines(path: Path | str) -> Iterator[tuple[int, Example | Fault]]:
     """Like `scan`, each item with the number of its line."""
-    path = Path(path)
-    try:
-        handle = path.open("rb")
-    except OSError as problem:
-        raise BadInput(f"cannot be read ({problem.strerror})", str(path), "Give the path of a JSONL file.") from None
-    with handle:
-        for number, raw in enumerate(handle, start=1):
-            yield from ((number, item) for item in _scan_line(number, raw))
+    for number, item in records(path):
+        found = [item] if isinstance(item, Fault) else [Fault(number, *fault) for fault in faults(item)]
+        yield from ((number, fault) for fault in found)
+        if not found:
+            yield number, from_record(item)
 
 
-def _scan_line(number: int, raw: bytes) -> Iterator[Example | Fault]:
-    try:
-        text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-    except UnicodeDecodeError as problem:
-        yield Fault(number, "", f"is not UTF-8 (byte {problem.start + 1})")
-        return
-    if not text.strip():
-        return
-    try:
-        record = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as problem:
-        yield Fault(number, "", f"is not JSON ({problem})")
-        return
-    found = faults(record)
-    yield from (Fault(number, name, what) for name, what in found)
-    if not found:
-        example = Example(**record)
-        yield example if example.id else example.with_id()
+def from_record(record: dict[str, Any]) -> Example:
+    """The example of a record without faults. An id is made where there is none; texts that recur are kept once."""
+    shared = {name: sys.intern(record[name]) for name in _RECURRING if record.get(name)}
+    example = Example(**(record | shared))
+    return example if example.id else example.with_id()
 
 
 def load(path: Path | str) -> list[Example]:
@@ -137,8 +134,7 @@ def load(path: Path | str) -> list[Example]:
     examples = []
     for item in scan(path):
         if isinstance(item, Fault):
-            where = f"{path}, line {item.line}" + (f", field {item.field!r}" if item.field else "")
-            raise BadInput(item.what, where, "Run `heimdall validate` for the whole list.")
+            raise BadInput(item.what, item.located(path), "Run `heimdall validate` for the whole list.")
         examples.append(item)
     return examples
 

@@ -1,191 +1,274 @@
-"""Examples by templates: every read is executed and must find something, every write is checked by what it leaves."""
+"""Examples of one graph by templates: reads must find something on two instances, writes must leave what they promise.
+
+What the engine does not know (NornicDB's own statements, procedures, settings) is held against the fact pack instead.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
+from heimdall_nb import fact_check, facts
 from heimdall_nb.dataset.example import Example, normalise
-from heimdall_nb.dataset.graphs import GraphSchema, instantiate, load_schema
+from heimdall_nb.dataset.graphs import GraphSchema, instantiate, load_schema, variation
+from heimdall_nb.dataset.plugin_slots import PluginBinder
 from heimdall_nb.dataset.questions import STYLES, ask
-from heimdall_nb.dataset.slots import Binding, InstanceValues, NoBinding
-from heimdall_nb.dataset.templates import Template, bind, templates
-from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Rows
+from heimdall_nb.dataset.sizes import context_size
+from heimdall_nb.dataset.slots import Binder, Binding, InstanceValues, NoBinding, SampledValues
+from heimdall_nb.dataset.templates import Template, templates
+from heimdall_nb.engines.graph import GraphEngine, Rows
 from heimdall_nb.errors import BadInput, HeimdallError
-from heimdall_nb.progress import track
 from heimdall_nb.prompts import TASKS, conversation, render
 
 ATTEMPTS = 12  # bindings tried for one example before its template is left alone for this round
-PATIENCE = 3  # rounds without an example after which a template is given up for a graph
-_SIZES = ((1_000, "small"), (4_000, "medium"), (16_000, "large"))  # characters of the rendered prompt and answer
+PATIENCE = 4  # rounds without an example after which a template is given up for a graph
+SAME_ANSWER = 8  # questions of one graph that may share an answer, so that no answer is learnt by heart
+ENUMERATION = "enumeration"  # the family that goes through clauses, functions and operators one by one
+ENUMERATED = 0.18  # its share of the Cypher part
+
+Engines = tuple[GraphEngine, GraphEngine]
+Held = Collection[tuple[str, str]]  # (graph, normalised question or answer) that must not be made
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which templates, styles and texts a maker may use."""
+
+    templates: tuple[Template, ...]
+    styles: tuple[str, ...] = STYLES
+    held_out: Held = frozenset()
+
+
+class Maker:
+    """Makes the examples of one graph, or those that need none (`graph` empty); no question is asked twice.
+
+    The order of the calls of `examples` and their numbers decide what is made, so that the same calls give the same
+    examples. Raises HeimdallError when an engine refuses a query or the fact pack does not know a name: then a
+    template is at fault.
+    """
+
+    def __init__(self, graph: str, seed: int, nodes: int, engines: Engines | None) -> None:
+        self.graph, self.seed = graph, seed
+        self.schema: GraphSchema | None = load_schema(graph) if graph else None
+        self.questions: set[int] = set()
+        self.answers: Counter[int] = Counter()
+        self.values: Any = SampledValues()
+        self.engines = engines
+        if self.schema is not None and engines is not None:
+            instance = instantiate(self.schema, seed, nodes)
+            engines[0].load(instance)
+            engines[1].load(variation(self.schema, instance, seed))
+            self.values = InstanceValues(instance)
+
+    def examples(self, part: str, choice: Choice) -> Iterator[Example]:
+        """Examples of a part of the mix, until no template has anything new."""
+        rng = random.Random(f"generate {part} {self.graph} {self.seed}")
+        failures: dict[str, int] = {}
+        for template in turns(choice.templates, failures, rng):
+            example = next(filter(None, (self._one(template, choice, rng) for _ in range(ATTEMPTS))), None)
+            failures[template.name] = failures.get(template.name, 0) + 1 if example is None else 0
+            if example is not None:
+                yield example
+
+    def _one(self, template: Template, choice: Choice, rng: random.Random) -> Example | None:
+        try:
+            binding = self._binder(template, rng).bind(template.bind)
+        except NoBinding:
+            return None
+        style = choice.styles[int(rng.random() * len(choice.styles))]
+        question, answer = ask(template, binding, style, rng), template.render(binding)
+        texts = normalise(question), normalise(answer)
+        asked, answered = map(_key, texts)
+        if asked in self.questions or self.answers[answered] >= SAME_ANSWER:
+            return None
+        if any((self.graph, text) in choice.held_out for text in texts):
+            return None
+        held, result = self._holds(template, binding, answer)
+        if not held:
+            return None
+        self.questions.add(asked)
+        self.answers[answered] += 1
+        return make_example(self.schema, template, binding, style, question, answer, result)
+
+    def _binder(self, template: Template, rng: random.Random) -> Binder:
+        if template.part == "cypher":
+            assert self.schema is not None
+            return Binder(self.schema, self.values, rng)
+        return PluginBinder(self.schema, self.values, rng, pack())
+
+    def _holds(self, template: Template, binding: Binding, answer: str) -> tuple[bool, str | None]:
+        """Whether the answer is true, and the hash of the rows where it was read."""
+        if template.part != "cypher":
+            for item in fact_check.unknown(answer, pack()):
+                raise HeimdallError(f"template {template.name} of {template.part} names {item.name!r}: {item.what}")
+        runs = template.render_runs(binding) or (answer if template.part == "cypher" else "")
+        if not runs or self.engines is None:
+            return True, None
+        if template.writes:
+            return self._write_holds(template, binding, runs), None
+        first = _run(self.engines[0], runs)
+        if degenerate(first) or degenerate(_run(self.engines[1], runs)):
+            return False, None
+        return True, answer_hash(first, ordered=" ORDER BY " in runs)
+
+    def _write_holds(self, template: Template, binding: Binding, query: str) -> bool:
+        """What a write promises must not hold before it, and must hold after it; then it is undone."""
+        assert self.engines is not None
+        verify, expected = template.render_verify(binding)
+        if _run(self.engines[0], verify).rows == (expected,):
+            return False
+        return all(_rows(engine.trial(query, verify), query).rows == (expected,) for engine in self.engines)
+
+
+def turns(chosen: Sequence[Template], failures: dict[str, int], rng: random.Random) -> Iterator[Template]:
+    """The templates in turn, in rounds, without those that failed PATIENCE times; the enumeration at its own share."""
+    waiting = [_rounds(group, failures, rng) for group in _apart(chosen)]
+    if len(waiting) == 1:
+        yield from waiting[0]
+        return
+    rest, enumerated = waiting
+    for number in range(1_000_000_000):
+        own = int((number + 1) * ENUMERATED) > int(number * ENUMERATED)
+        template = next(enumerated if own else rest, None) or next(rest, None) or next(enumerated, None)
+        if template is None:
+            return
+        yield template
+
+
+def _apart(chosen: Sequence[Template]) -> list[list[Template]]:
+    rest = [template for template in chosen if template.family != ENUMERATION]
+    enumeration = [template for template in chosen if template.family == ENUMERATION]
+    return [rest, enumeration] if rest and enumeration else [rest or enumeration]
+
+
+def _rounds(group: list[Template], failures: dict[str, int], rng: random.Random) -> Iterator[Template]:
+    alive = rng.sample(group, len(group))  # so that a last, partial round is fair
+    while alive:
+        yield from alive
+        alive = [template for template in alive if failures.get(template.name, 0) < PATIENCE]
 
 
 def generate(
     examples: int,
     seed: int,
     graphs: Sequence[str],
-    engine: GraphEngine,
+    engines: Engines,
     nodes: int = 60,
     only: Sequence[str] | None = None,
 ) -> list[Example]:
-    """Exactly `examples` examples, in turn from each graph and each template (`only` names some templates).
+    """Exactly `examples` Cypher examples, the same number of each graph (`only` names some templates).
 
-    The same arguments give the same examples. Raises BadInput when fewer can be made, or for an unknown name.
+    For small numbers in one process; `mix.write` makes whole datasets. The same arguments give the same examples.
+    Raises BadInput when fewer can be made, or for an unknown name.
     """
     if examples < 1 or not graphs:
         raise BadInput("asks for nothing", "examples and graphs", "Ask for at least one example of one graph.")
-    made = _make([_Maker(load_schema(name), _chosen(only), seed, nodes) for name in graphs], examples, engine)
-    if len(made) < examples:
-        remedy = "Ask for fewer, or for more graphs or nodes."
-        raise BadInput(f"only {len(made)} different examples can be made of {examples}", "examples", remedy)
-    return made
+    choice = Choice(tuple(chosen("cypher", only)))
+    made = []
+    for place, graph in enumerate(graphs):
+        share = examples // len(graphs) + (place < examples % len(graphs))
+        found = list(islice(Maker(graph, seed, nodes, engines).examples("cypher", choice), share))
+        if len(found) < share:
+            remedy = "Ask for fewer, or for more graphs or nodes."
+            raise BadInput(f"only {len(found)} different examples of {share} can be made", f"graph {graph}", remedy)
+        made.append(found)
+    return [items[turn] for turn in range(len(made[0])) for items in made if turn < len(items)]
 
 
 def category_generator(
-    seed: int, graphs: Sequence[str], engine: GraphEngine, nodes: int = 60
+    seed: int, graphs: Sequence[str], engines: Callable[[], Engines], nodes: int = 60, held_out: Held = frozenset()
 ) -> Callable[[str, int, list[Example]], list[Example]]:
     """A function (category, number, examples there are) -> up to `number` new examples of that category.
 
-    They are made on the same graph instances as `generate` makes them with this seed and size.
+    `engines` is called when the first category that needs them is filled up.
     """
 
     def more(category: str, number: int, have: list[Example]) -> list[Example]:
-        chosen = [template for template in templates().values() if template.family == category]
-        if not chosen:
-            return []
-        known = {(item.graph, normalise(item.input)) for item in have}
-        makers = [_Maker(load_schema(name), chosen, seed, nodes) for name in graphs]
-        made = _make(makers, number + len(have), engine)
-        return [item for item in made if (item.graph, normalise(item.input)) not in known][:number]
+        from heimdall_nb.dataset.templates import PARTS
+
+        known = {(item.graph or "", normalise(item.input)) for item in have}
+        parts = {item.part for item in have} or set(PARTS)
+        made: list[Example] = []
+        for part in (part for part in PARTS if part in parts):
+            wanted = tuple(item for item in chosen(part) if item.family == category)
+            for graph in graphs if wanted else ():
+                share = number - len(made) if graph == graphs[-1] else -(-number // len(graphs))
+                choice = Choice(wanted, held_out=known | set(held_out))
+                made += islice(Maker(graph, seed, nodes, engines()).examples(part, choice), max(0, share))
+        return made[:number]
 
     return more
 
 
-def _make(makers: list[_Maker], examples: int, engine: GraphEngine) -> list[Example]:
-    """Up to `examples` examples, in turn from each maker; makers with more variety stand in for those with less."""
-    share = -(-examples // len(makers))
-    made = [maker.make(share, engine) for maker in makers]
-    have, before = sum(map(len, made)), -1
-    while before < have < examples:
-        before = have
-        for place, maker in enumerate(makers):
-            made[place] += maker.make(min(examples - have, share), engine)
-            have = sum(map(len, made))
-    turns = range(max(map(len, made)))
-    return [items[turn] for turn in turns for items in made if turn < len(items)][:examples]
-
-
-def _chosen(only: Sequence[str] | None) -> list[Template]:
-    known = templates()
+def chosen(part: str, only: Sequence[str] | None = None, families: Collection[str] | None = None) -> list[Template]:
+    """The templates of a part that are not reserved for the benchmark. Raises BadInput for an unknown name."""
+    known = templates(part)
     for name in only or ():
         if name not in known:
             raise BadInput(f"there is no template {name!r}", "only", f"Known are: {', '.join(known)}.")
-    return [template for name, template in known.items() if only is None or name in only]
+    return [
+        template
+        for name, template in known.items()
+        if (name in only if only is not None else not template.benchmark)
+        and (families is None or template.family in families)
+    ]
 
 
-@dataclass
-class _Maker:
-    """Makes the examples of one graph; what it has made so far it does not make again."""
-
-    schema: GraphSchema
-    chosen: list[Template]
-    seed: int
-    nodes: int
-    questions: set[str] = field(default_factory=set)
-    failures: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.rng = random.Random(f"generate {self.schema.name} {self.seed}")
-        self.graph: GraphInstance = instantiate(self.schema, self.seed, self.nodes)
-        self.values = InstanceValues(self.graph)
-        self.chosen = self.rng.sample(self.chosen, len(self.chosen))  # so that a last, partial round is fair
-        self.turns = self._turns()
-
-    def make(self, number: int, engine: GraphEngine) -> list[Example]:
-        """Up to `number` further examples."""
-        if number < 1:
-            return []
-        engine.load(self.graph)
-        return list(track(islice(self._found(engine), number), f"examples of {self.schema.name}", number))
-
-    def _turns(self) -> Iterator[Template]:
-        alive = list(self.chosen)
-        while alive:
-            yield from alive
-            alive = [template for template in alive if self.failures.get(template.name, 0) < PATIENCE]
-
-    def _found(self, engine: GraphEngine) -> Iterator[Example]:
-        for template in self.turns:
-            example = next(filter(None, (self._one(template, engine) for _ in range(ATTEMPTS))), None)
-            failed = self.failures.get(template.name, 0)
-            self.failures[template.name] = failed + 1 if example is None else 0
-            if example is not None:
-                yield example
-
-    def _one(self, template: Template, engine: GraphEngine) -> Example | None:
-        try:
-            binding = bind(template, self.schema, self.values, self.rng)
-        except NoBinding:
-            return None
-        style = STYLES[int(self.rng.random() * len(STYLES))]
-        question, query = ask(template, binding, style, self.rng), template.render(binding)
-        if normalise(question) in self.questions:
-            return None
-        if template.writes:
-            answer = None
-            if not self._write_holds(template, binding, query, engine):
-                return None
-        elif not (answer := self._read(query, engine)):
-            return None
-        self.questions.add(normalise(question))
-        return make_example(self.schema, template, style, question, query, answer)
-
-    def _read(self, query: str, engine: GraphEngine) -> str | None:
-        result = _run(engine, query)
-        return None if degenerate(result) else answer_hash(result, ordered=" ORDER BY " in query)
-
-    def _write_holds(self, template: Template, binding: Binding, query: str, engine: GraphEngine) -> bool:
-        """Execute a write: what it promises must not hold before, and must hold afterwards. Then undo it."""
-        verify, expected = template.render_verify(binding)
-        if _run(engine, verify).rows == (expected,):
-            return False
-        try:
-            _run(engine, query, write=True)
-            return _run(engine, verify).rows == (expected,)
-        finally:
-            engine.load(self.graph)
+@lru_cache(maxsize=1)
+def pack() -> facts.FactPack:
+    """The fact pack that answers are held against."""
+    return facts.load_pack()
 
 
-def _run(engine: GraphEngine, query: str, write: bool = False) -> Rows:
-    result = engine.run(query, write=write)
+def _key(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _run(engine: GraphEngine, query: str) -> Rows:
+    return _rows(engine.run(query), query)
+
+
+def _rows(result: Any, query: str) -> Rows:
     if not isinstance(result, Rows):
         raise HeimdallError(f"The engine refused a generated query ({result.kind}: {result.message}): {query}")
     return result
 
 
 def make_example(
-    schema: GraphSchema, template: Template, style: str, question: str, query: str, answer: str | None
+    schema: GraphSchema | None,
+    template: Template,
+    binding: Binding,
+    style: str,
+    question: str,
+    answer: str,
+    result: str | None,
 ) -> Example:
-    """The example record for a question and its query on a graph."""
-    text = render(conversation(question, schema.text(), "cypher", query), generation_prompt=False)
+    """The example record for a question and its answer. `result` is the hash of the rows of an executed read."""
+    shown = schema.text() if schema is not None else ""
+    text = render(conversation(question, shown, template.task, answer), generation_prompt=False)
+    named = [item.format_map({name: slot.query for name, slot in binding.items()}) for item in template.facts]
+    executed = template.part == "cypher" or bool(template.runs)
     return Example(
-        instruction=TASKS["cypher"],
+        instruction=TASKS[template.task],
         input=question,
-        output=query,
+        output=answer,
         category=template.family,
-        context_size=next((name for limit, name in _SIZES if len(text) <= limit), "xl"),
-        part="cypher",
-        graph=schema.name,
-        schema=schema.text(),
+        context_size=context_size(len(text), answer if template.task == "cypher" else ""),
+        part=template.part,
+        graph=schema.name if schema is not None else None,
+        schema=shown,
         template=template.name,
         style=style,
-        check="executed",
-        answer=answer,
+        dialect=template.dialect,
+        check=",".join(filter(None, ["executed" if executed else "", f"fact:{','.join(named)}" if named else ""])),
+        answer=result if template.part == "cypher" else None,
     ).with_id()
 
 

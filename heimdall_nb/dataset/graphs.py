@@ -6,8 +6,8 @@ import datetime
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import count
+from functools import cached_property, lru_cache
+from itertools import accumulate, count
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ GRAPHS = DATA / "graphs"
 TYPES = ("STRING", "INTEGER", "FLOAT", "BOOLEAN", "DATE")
 PARALLEL = 0.04  # share of relationships that are there twice
 ISOLATED = 0.12  # share of nodes that no relationship starts from
+PATIENCE = 4000  # values drawn for the keys of a label before its pool counts as used up
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Property:
 
 @dataclass(frozen=True)
 class Label:
-    """A kind of node. `key` names the property that identifies a node."""
+    """A kind of node. `key` names the property that identifies it, `text` the one for full-text and vector indexes."""
 
     name: str
     key: str
@@ -72,6 +73,7 @@ class Label:
     words: str = ""
     plural: str = ""
     share: float = 1.0  # of the nodes, beside the other labels
+    text: str = ""  # a STRING property; the key where the file names none (empty when that is no STRING)
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,18 @@ def _property_list(properties: Mapping[str, Property], key: str = "") -> str:
     return " {" + ", ".join(items) + "}"
 
 
-def schema_names() -> list[str]:
-    """The names of the graphs in data/graphs, sorted."""
-    return sorted(path.stem for path in GRAPHS.glob("*.yaml"))
+def schema_names(benchmark: bool | None = False) -> list[str]:
+    """The names of the graphs in data/graphs, sorted: those for training, the reserved ones, or (None) all.
+
+    Raises BadInput when one of the files is faulty.
+    """
+    return [name for name, reserved in _reserved().items() if benchmark in (None, reserved)]
+
+
+@lru_cache(maxsize=1)
+def _reserved() -> dict[str, bool]:
+    """Each graph of data/graphs, and whether it is kept for the benchmark."""
+    return {path.stem: load_schema(path).benchmark for path in sorted(GRAPHS.glob("*.yaml"))}
 
 
 def load_schema(name_or_path: str | Path) -> GraphSchema:
@@ -138,9 +149,10 @@ def load_schema(name_or_path: str | Path) -> GraphSchema:
     if path.suffix != ".yaml":
         path = GRAPHS / f"{name_or_path}.yaml"
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
     except OSError:
-        remedy = f"Choose one of: {', '.join(schema_names())}."
+        remedy = f"Choose one of: {', '.join(sorted(item.stem for item in GRAPHS.glob('*.yaml')))}."
         raise BadInput(f"there is no graph {str(name_or_path)!r}", str(path), remedy) from None
     except (yaml.YAMLError, UnicodeDecodeError) as problem:
         first = " ".join(str(problem).split())
@@ -186,7 +198,7 @@ class _Reader:
         return GraphSchema(self.path.stem, self.get(document, "title", str, ()), labels, relationships, benchmark)
 
     def label(self, name: str, entry: Any, keys: tuple[str, ...]) -> Label:
-        self.known(entry, {"words", "plural", "key", "share", "properties"}, keys)
+        self.known(entry, {"words", "plural", "key", "share", "text", "properties"}, keys)
         properties = self.properties(self.get(entry, "properties", dict, keys), keys)
         key = self.get(entry, "key", str, keys)
         if key not in properties:
@@ -194,8 +206,14 @@ class _Reader:
         if properties[key].missing:
             raise self.fail("the key property must not be missing anywhere", *keys, "properties", key, "missing")
         words = self.get(entry, "words", str, keys, split_identifier(name))
+        many = self.get(entry, "plural", str, keys, plural(words))
         share = float(self.get(entry, "share", (int, float), keys, 1.0))
-        return Label(name, key, properties, words, self.get(entry, "plural", str, keys, plural(words)), share)
+        if share <= 0:
+            raise self.fail("must be above 0", *keys, "share")
+        text = self.get(entry, "text", str, keys, key if properties[key].type == "STRING" else "")
+        if text and (text not in properties or properties[text].type != "STRING"):
+            raise self.fail(f"{text!r} is not a STRING property of {name}", *keys, "text")
+        return Label(name, key, properties, words, many, share, text)
 
     def relationship(self, entry: Any, labels: Mapping[str, Label], keys: tuple[str, ...]) -> RelationshipType:
         self.known(entry, {"type", "start", "end", "each", "says", "back", "properties"}, keys)
@@ -265,13 +283,31 @@ def instantiate(schema: GraphSchema, seed: int, nodes: int = 60) -> GraphInstanc
     return GraphInstance(schema.name, tuple(everything), tuple(relationships))
 
 
+def variation(schema: GraphSchema, graph: GraphInstance, seed: int) -> GraphInstance:
+    """Another graph with the same nodes by label and key: the other properties and all relationships are drawn anew.
+
+    A query that names a key finds its node in both; one that is right by luck on the first is often wrong here.
+    """
+    rng = random.Random(f"variation {schema.name} {seed}")
+    made: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        label = schema.labels[node.label]
+        values = _values(label.properties, rng, label.key, node.properties[label.key])
+        made.setdefault(node.label, []).append(Node(node.key, node.label, values))
+    everything = [node for group in made.values() for node in group]
+    relationships = [edge for kind in schema.relationships for edge in _relationships(kind, made, rng)]
+    rng.shuffle(everything)
+    rng.shuffle(relationships)
+    return GraphInstance(graph.name, tuple(everything), tuple(relationships))
+
+
 def _unique_values(prop: Property, size: int, rng: random.Random) -> list[Any]:
     found: dict[Any, None] = {}
     for attempt in count():
         if len(found) == size:
             return list(found)
         value = prop.sample(rng)
-        if attempt > 20 * size:  # the pool is used up: number the names, or look beyond the range
+        if attempt > min(20 * size, PATIENCE):  # the pool is used up: number the names, or look beyond the range
             value = f"{value} {attempt}" if isinstance(value, str) else _beyond(prop, attempt)
         found.setdefault(value)
 
@@ -292,11 +328,12 @@ def _relationships(kind: RelationshipType, made: Mapping[str, list[Node]], rng: 
     weights = [0.0 if rng.random() < ISOLATED else rng.expovariate(1) + 0.1 for _ in ends]
     if not any(weights):
         weights = [1.0] * len(ends)
+    sums, places = list(accumulate(weights)), range(len(ends))
     edges = []
     for start in made[kind.start]:
         if kind.each[0] == 0 and rng.random() < ISOLATED:
             continue
-        chosen = {rng.choices(range(len(ends)), weights)[0] for _ in range(rng.randint(*kind.each))}
+        chosen = {rng.choices(places, cum_weights=sums)[0] for _ in range(rng.randint(*kind.each))}
         for place in sorted(chosen):
             if ends[place] is start:
                 continue

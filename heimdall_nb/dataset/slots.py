@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import datetime
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from heimdall_nb.dataset.graphs import GraphSchema, Label, Property, RelationshipType
+from heimdall_nb.dataset.slots_values import Ends, InstanceValues, SampledValues, Values, literal, plain
 from heimdall_nb.dataset.words import plural, plural_verb
 from heimdall_nb.engines.cypher_tokens import quoted
-from heimdall_nb.engines.graph import GraphInstance
+
+# Who binds a template also chooses where its values come from, so both are imported from here.
+__all__ = [
+    "Binder",
+    "Binding",
+    "InstanceValues",
+    "NoBinding",
+    "Rule",
+    "SampledValues",
+    "Slot",
+    "Values",
+    "literal",
+    "plain",
+]
 
 _NUMBER_WORDS = {">": ("greater than", "above", "over"), "<": ("less than", "below", "under")}
 _COMPARISONS = {**_NUMBER_WORDS, ">=": ("at least",), "<=": ("at most",)}
@@ -44,52 +57,6 @@ Binding = Mapping[str, Slot]
 Rule = tuple[str, str, tuple[str, ...]]  # slot, kind, arguments
 
 
-def plain(value: Any) -> Any:
-    """A property value as an engine returns it: dates as ISO text."""
-    return value.isoformat() if isinstance(value, datetime.date) else value
-
-
-def literal(value: Any) -> str:
-    """A value as a Cypher literal."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, datetime.date):
-        return f"date('{value.isoformat()}')"
-    if isinstance(value, str):
-        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return repr(value)
-
-
-class Values(Protocol):
-    """Where literals come from."""
-
-    def pool(self, owner: str, prop: Property, rng: random.Random) -> list[Any]:
-        """Some values of a property, sorted and distinct."""
-        ...
-
-
-class InstanceValues:
-    """The values that a graph instance holds, so that a query about them finds something."""
-
-    def __init__(self, graph: GraphInstance) -> None:
-        found: dict[tuple[str, str], set[Any]] = {}
-        items = [(n.label, n.properties) for n in graph.nodes] + [(r.type, r.properties) for r in graph.relationships]
-        for owner, properties in items:
-            for name, value in properties.items():
-                found.setdefault((owner, name), set()).add(value)
-        self._values = {key: sorted(values) for key, values in found.items()}
-
-    def pool(self, owner: str, prop: Property, rng: random.Random) -> list[Any]:
-        return self._values.get((owner, prop.name), [])
-
-
-class SampledValues:
-    """Values drawn from a property's own pool or range, with no graph behind them."""
-
-    def pool(self, owner: str, prop: Property, rng: random.Random) -> list[Any]:
-        return sorted({prop.sample(rng) for _ in range(4)})
-
-
 class Binder:
     """Draws slots one after the other. A method `_kind` draws the slots of that kind; subclasses add kinds."""
 
@@ -102,7 +69,7 @@ class Binder:
         self.used: dict[str, list[Any]] = {}  # slot of a property -> literals already drawn for it
 
     def bind(self, rules: Sequence[Rule]) -> Binding:
-        """Draw every slot of a template's `bind`. Raises NoBinding when the schema or the values have nothing that fits."""
+        """Draw every slot of a template's `bind`. Raises NoBinding when schema or values have nothing that fits."""
         for slot, kind, arguments in rules:
             getattr(self, f"_{kind}" if hasattr(self, f"_{kind}") else "_property")(slot, kind, *arguments)
         return self.slots
@@ -131,7 +98,22 @@ class Binder:
             again = any(item is other for other in self.relationships.values())
             if known and not again and (start != end or item.start == item.end):
                 fits.append(item)
-        chosen = self.choose(fits)
+        self.put_relationship(slot, start, end, self.choose(fits))
+
+    def _cross(self, slot: str, kind: str, start: str, end: str) -> None:
+        """A relationship type whose new ends have labels that no other slot has, so that words tell them apart."""
+        taken = {label.name for label in self.labels.values()}
+        fits = []
+        for item in self.schema.relationships:
+            ends = ((start, item.start), (end, item.end))
+            apart = all(
+                self.labels[place].name == name if place in self.labels else name not in taken for place, name in ends
+            )
+            if apart and item.start != item.end and not any(item is other for other in self.relationships.values()):
+                fits.append(item)
+        self.put_relationship(slot, start, end, self.choose(fits))
+
+    def put_relationship(self, slot: str, start: str, end: str, chosen: RelationshipType) -> None:
         self.relationships[slot] = chosen
         for place, name in ((start, chosen.start), (end, chosen.end)):
             self.put_label(place, self.schema.labels[name])
@@ -170,6 +152,42 @@ class Binder:
         used = self.used.get(of, ())
         self.put_literal(slot, of, self.choose(v for v in self.pool(of) if v not in used))
 
+    def _starting(self, slot: str, kind: str, rel: str, of: str) -> None:
+        """A value of a node that a relationship `rel` starts from; any value where there is no graph."""
+        self._at_end(slot, of, [start for start, _ in self._ends(rel)])
+
+    def _ending(self, slot: str, kind: str, rel: str, of: str) -> None:
+        """A value of a node that a relationship `rel` leads to."""
+        self._at_end(slot, of, [end for _, end in self._ends(rel)])
+
+    def _linked(self, slot: str, kind: str, rel: str, of: str, start: str) -> None:
+        """A value of a node that `rel` leads to from the node with the literal drawn last for property `start`."""
+        name, value = self.properties[start][1].name, self.used[start][-1]
+        self._at_end(slot, of, [b for a, b in self._ends(rel) if a.get(name) == value])
+
+    def _forked(self, slot: str, kind: str, rel: str, of: str, other: str, end: str) -> None:
+        """A value of a node that `rel` leads to from a node that `other` joins to the literal drawn last for `end`."""
+        name, value = self.properties[end][1].name, self.used[end][-1]
+        starts = [a for a, b in self._ends(other) if b.get(name) == value]
+        self._at_end(slot, of, [b for a, b in self._ends(rel) if any(a is start for start in starts)])
+
+    def _reachable(self, slot: str, kind: str, rel: str, of: str) -> None:
+        """A value of a node that one to three steps along `rel` lead to from the literal drawn last for `of`."""
+        name, found = self.properties[of][1].name, set(self.used[of][-1:])
+        for _ in range(3):
+            found |= {b[name] for a, b in self._ends(rel) if a.get(name) in found and name in b}
+        self._at_end(slot, of, [{name: value} for value in found])
+
+    def _ends(self, rel: str) -> list[Ends]:
+        return self.values.ends(self.relationships[rel].type)
+
+    def _at_end(self, slot: str, of: str, nodes: list[Mapping[str, Any]]) -> None:
+        """A literal for property `of` from these nodes; from its pool where the values know no relationship."""
+        if not any(self._ends(rel) for rel in self.relationships):
+            return self._value(slot, "value", of)
+        name, used = self.properties[of][1].name, self.used.get(of, ())
+        self.put_literal(slot, of, self.choose(sorted({n[name] for n in nodes if name in n} - set(used))))
+
     def _inner(self, slot: str, kind: str, of: str) -> None:
         pool = self.pool(of)
         edge = len(pool) // 8  # neither end, where a comparison keeps everything or nothing
@@ -182,6 +200,29 @@ class Binder:
     def _high(self, slot: str, kind: str, of: str) -> None:
         low = self.used[of][-1]
         self.put_literal(slot, of, self.choose(v for v in self.pool(of) if v > low))
+
+    def _high_end(self, slot: str, kind: str, of: str) -> None:
+        pool = self.pool(of)
+        self.put_literal(slot, of, self.choose(pool[-max(2, len(pool) // 4) : -1]))
+
+    def _lowered(self, slot: str, kind: str, of: str) -> None:
+        self.put_literal(slot, of, self.choose(self.pool(of)).lower())
+
+    def _year(self, slot: str, kind: str, of: str) -> None:
+        year = self.choose(sorted({value.year for value in self.pool(of)}))
+        self.slots[slot] = Slot(str(year), (str(year),), value=year)
+
+    def _separator(self, slot: str, kind: str, of: str) -> None:
+        """A character that parts the texts of a property: most of them hold it."""
+        pool = self.pool(of)
+        mark = self.choose(mark for mark in " -_." if 2 * sum(mark in text for text in pool) > len(pool))
+        self.slots[slot] = Slot(literal(mark), ("a space" if mark == " " else f"'{mark}'",), value=mark)
+
+    def _pattern(self, slot: str, kind: str, of: str) -> None:
+        """A regular expression for texts that start or end with some letters."""
+        letters = [text for text in self.pool(of) if text[:2].isalpha() and text[-2:].isalpha()]
+        text = self.choose(letters)
+        self.put_literal(slot, of, f"{text[:2]}.*" if self.rng.random() < 0.5 else f".*{text[-2:]}")
 
     def _prefix(self, slot: str, kind: str, of: str) -> None:
         text = self.choose(self.pool(of))
@@ -198,11 +239,11 @@ class Binder:
         self.put_literal(slot, of, text[start : start + size].strip() or text)
 
     def _new(self, slot: str, kind: str, of: str) -> None:
-        prop, taken = self.properties[of][1], self.pool(of)
+        prop, taken = self.properties[of][1], [*self.pool(of), *self.used.get(of, ())]
         value = prop.sample(self.rng)
         if value in taken:
             extra = self.rng.randint(2, 99)
-            value = f"{value} {extra}" if isinstance(value, str) else value + extra
+            value = f"{value} {extra}" if isinstance(value, str) else max(v for v in taken if v is not None) + extra
         self.put_literal(slot, of, value)
 
     def _length(self, slot: str, kind: str, of: str) -> None:
@@ -212,6 +253,10 @@ class Binder:
     def _count(self, slot: str, kind: str, low: str, high: str) -> None:
         number = self.rng.randint(int(low), int(high))
         self.slots[slot] = Slot(str(number), (str(number),), value=number)
+
+    def _numeral(self, slot: str, kind: str, *options: str) -> None:
+        number = self.choose(options)
+        self.slots[slot] = Slot(number, (number,))
 
     def _choose(self, slot: str, kind: str, *options: str) -> None:
         self.put_literal(slot, slot, self.choose(options))
@@ -254,10 +299,17 @@ _FITS = {  # kind of slot -> does a property (that is the key, or is not) fit?
     "any": lambda p, key: not key and p.type != "BOOLEAN",
     "string": lambda p, key: p.type == "STRING",
     "group": lambda p, key: not key and p.type == "STRING" and bool(p.values),
+    "other_text": lambda p, key: not key and p.type == "STRING",
+    "trait": lambda p, key: not key and (p.type == "BOOLEAN" or (p.type == "STRING" and bool(p.values))),
     "number": lambda p, key: not key and p.numeric,
+    "integer": lambda p, key: not key and p.type == "INTEGER",
+    "float": lambda p, key: not key and p.type == "FLOAT",
+    "positive": lambda p, key: not key and p.numeric and bool(p.range) and p.range[0] >= 0,
+    "date": lambda p, key: p.type == "DATE",
     "additive": lambda p, key: not key and p.numeric and p.additive,
     "ordered": lambda p, key: not key and (p.numeric or p.type == "DATE"),
     "optional": lambda p, key: not key and p.missing > 0,
+    "optional_number": lambda p, key: not key and p.missing > 0 and p.numeric,
     "optional_text": lambda p, key: not key and p.missing > 0 and p.type == "STRING",
     "flag": lambda p, key: p.type == "BOOLEAN",
 }

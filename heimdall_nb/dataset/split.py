@@ -1,12 +1,18 @@
-"""Training, validation, few-shot and test parts that share no question and no query, and the proof that they do not."""
+"""Training, validation, few-shot and test parts that share no question and no query, and the proof that they do not.
+
+Beside the plain test, whose items are like those of training, there can be three harder ones: their templates, their
+graphs or their style of question occur in no other part.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 from heimdall_nb.dataset.example import Example, normalise
+from heimdall_nb.dataset.held_out import HELD_OUT, choose
 from heimdall_nb.dataset.validate import masked
 from heimdall_nb.errors import BadInput
 
@@ -14,41 +20,78 @@ PARTS = ("train", "validation", "fewshot", "test")
 
 
 def split(
-    examples: Sequence[Example], seed: int, validation: int = 150, test: int = 200, fewshot: int = 40
+    examples: Sequence[Example],
+    seed: int,
+    validation: int = 150,
+    test: int = 200,
+    fewshot: int = 40,
+    template_test: int = 0,
+    graph_test: int = 0,
+    style_test: int = 0,
+    reads_only: bool = True,
 ) -> dict[str, list[Example]]:
     """Exactly so many examples in each part, the rest in `train`; each part has its share of every graph and category.
 
-    Examples that share a question or a query stay together. Test and few-shot parts hold executed reads only.
+    Examples that share a question or a query stay together. Test and few-shot parts hold executed reads only, unless
+    `reads_only` is false. `test` is made of the same graphs, templates and styles as `train`; a size above 0 for
+    another test adds `test_template`, `test_graph` or `test_style`. What these hold out occurs nowhere else, so that
+    examples that fit no part are left out: `left_out` counts them.
     Raises BadInput when there are not enough examples.
     """
     sizes = {"validation": validation, "test": test, "fewshot": fewshot}
-    if sum(sizes.values()) >= len(examples):
-        what = f"{len(examples)} examples leave nothing to train on after {sum(sizes.values())}"
+    held = dict(zip(HELD_OUT, (template_test, graph_test, style_test), strict=True))
+    if min(*sizes.values(), *held.values()) < 0:
+        raise BadInput("must not be negative", "the sizes of the parts")
+    total = sum(sizes.values()) + sum(held.values())
+    if total >= len(examples):
+        what = f"{len(examples)} examples leave nothing to train on after {total}"
         raise BadInput(what, "validation, test, fewshot", "Generate more examples, or ask for smaller parts.")
-    waiting = _in_proportion(_groups(examples), random.Random(f"split {seed}"))
-    parts: dict[str, list[Example]] = {name: [] for name in PARTS}
+    fits = _executed_read if reads_only else _anything
+    order = {id(example): place for place, example in enumerate(examples)}
+    groups = _in_proportion(_groups(examples), random.Random(f"split {seed}"))
+    parts, waiting = choose(groups, {name: size for name, size in held.items() if size}, fits, seed)
+    parts |= {name: [] for name in PARTS}
     for name, size in sizes.items():
         left: list[list[Example]] = []
         for group in waiting:
-            fits = len(parts[name]) + len(group) <= size and (name == "validation" or all(map(_executed_read, group)))
-            parts[name] += group if fits else []
-            if not fits:
+            taken = len(parts[name]) + len(group) <= size and (name == "validation" or all(map(fits, group)))
+            parts[name] += group if taken else []
+            if not taken:
                 left.append(group)
         waiting = left
         if len(parts[name]) < size:
             what = f"only {len(parts[name])} of {size} examples can be set apart"
             raise BadInput(what, name, "Generate more examples, or ask for a smaller part.")
     parts["train"] = [example for group in waiting for example in group]
-    order = {id(example): place for place, example in enumerate(examples)}
-    return {name: sorted(parts[name], key=lambda example: order[id(example)]) for name in PARTS}
+    if not parts["train"]:
+        raise BadInput("nothing is left to train on", "train", "Generate more examples, or ask for smaller parts.")
+    names = (*PARTS, *(name for name in parts if name not in PARTS))
+    return {name: sorted(parts[name], key=lambda example: order[id(example)]) for name in names}
 
 
 def _executed_read(example: Example) -> bool:
-    return example.check == "executed" and example.answer is not None
+    return example.check.startswith("executed") and example.answer is not None
+
+
+def _anything(example: Example) -> bool:
+    return True
+
+
+def left_out(examples: Sequence[Example], parts: Mapping[str, Sequence[Example]]) -> int:
+    """How many examples are in no part: what the held-out templates, graphs and style cost."""
+    return len(examples) - sum(map(len, parts.values()))
+
+
+def overview(parts: Mapping[str, Sequence[Example]]) -> list[list[Any]]:
+    """For a table: each part with its examples, and how many templates, graphs and styles they have."""
+    return [
+        [name, len(part), *(len({getattr(e, what) for e in part}) for what in ("template", "graph", "style"))]
+        for name, part in parts.items()
+    ]
 
 
 def _keys(example: Example) -> tuple[Hashable, Hashable]:
-    return ("query", example.graph, normalise(example.output)), ("question", normalise(example.input))
+    return ("query", example.graph, normalise(example.output)), ("question", normalise(example.question))
 
 
 def _groups(examples: Sequence[Example]) -> list[list[Example]]:
@@ -85,18 +128,24 @@ def _in_proportion(groups: Iterable[list[Example]], rng: random.Random) -> list[
 
 
 def leakage(splits: Mapping[str, Sequence[Example]]) -> list[str]:
-    """Every question, query or id that two parts share, as sentences; empty when the parts are apart.
+    """Every question, query or id that two parts share, and every template, graph or style that `test_template`,
+    `test_graph` or `test_style` shares with another part, as sentences; empty when the parts are apart.
 
-    Written without the grouping above, so that a fault there shows here.
+    Written without the code that splits, so that a fault there shows here.
     """
-    views = {
-        "question": lambda e: " ".join(e.input.casefold().split()),
+    views: dict[str, Callable[[Example], Any]] = {
+        "question": lambda e: " ".join((e.input if e.input.strip() else e.instruction).casefold().split()),
         "query": lambda e: (e.graph, " ".join(e.output.casefold().split())),
         "id": lambda e: e.id,
+        "template": lambda e: e.template,
+        "graph": lambda e: e.graph,
+        "style": lambda e: e.style,
     }
     found = []
     for (one, left), (other, right) in combinations(splits.items(), 2):
         for what, view in views.items():
+            if what in ("template", "graph", "style") and f"test_{what}" not in (one, other):
+                continue
             shared = {view(example) for example in left} & {view(example) for example in right}
             found += [f"{one} and {other} share the {what} {item!r}" for item in sorted(shared, key=str)]
     return found

@@ -17,6 +17,8 @@ from heimdall_nb.errors import BadInput
 from heimdall_nb.run import DATA
 
 TEMPLATES = DATA / "templates"  # one folder a part of the mix, one file a family
+# Slots that others hang on, and that a schema gives.
+SCHEMA_KINDS = frozenset({"label", "rel", "cross", "read", "reading"})
 PARTS = ("cypher", "nornicdb", "plugins", "troubleshooting")
 
 
@@ -42,12 +44,21 @@ class Template:
     benchmark: bool = False  # kept for data/benchmark: never generated into training
 
     @property
+    def needs_schema(self) -> bool:
+        """Whether a slot is drawn from a schema; a template that needs none is used without a graph."""
+        return any(kind in SCHEMA_KINDS for _, kind, _ in self.bind)
+
+    @property
     def writes(self) -> bool:
         return bool(self.verify)
 
     def render(self, binding: Binding) -> str:
         """The answer of a binding."""
         return self.query.format_map({name: slot.query for name, slot in binding.items()})
+
+    def render_runs(self, binding: Binding) -> str:
+        """The runnable statement within the answer of a binding; empty where there is none."""
+        return self.runs.format_map({name: slot.query for name, slot in binding.items()})
 
     def render_verify(self, binding: Binding) -> tuple[str, tuple[Any, ...]]:
         """The read that checks a write, and the row that it must give."""
@@ -82,7 +93,11 @@ def bind(template: Template, schema: GraphSchema, values: Values, rng: random.Ra
 
 def _read(path: Path, part: str) -> Iterator[Template]:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    for name, entry in (yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}).items():
+    try:
+        entries = yaml.load(path.read_text(encoding="utf-8"), Loader=loader) or {}
+    except yaml.YAMLError as problem:
+        raise BadInput(f"is not YAML ({' '.join(str(problem).split())})", str(path), "Mend the file.") from None
+    for name, entry in entries.items():
         try:
             given = dict(entry)
             for mood in ("phrases", "questions", "keywords"):

@@ -1,111 +1,129 @@
-"""Is a dataset file sound? Its form, its duplicates, its balance, and whether questions and queries agree."""
+"""Is a dataset file sound? Its form, its duplicates, its balance, and whether questions, answers and facts agree.
+
+A file is read once, line by line. What is kept of a line is its hashes and its lengths, so that a large file fits.
+"""
 
 from __future__ import annotations
 
-import re
-import statistics
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from heimdall_nb.dataset.example import Example, Fault, normalise, scan_lines
-from heimdall_nb.dataset.graphs import load_schema, schema_names
+from heimdall_nb.dataset.agreement import disagreements, schema_of
+from heimdall_nb.dataset.agreement import missing_literals as missing_literals  # notebook 01's exercises use it
+from heimdall_nb.dataset.example import Example, has_own_id, normalise, scan_lines
+from heimdall_nb.dataset.jsonl import Fault, printable
+from heimdall_nb.dataset.validation_report import Comparison, Report, ratio, spread
 from heimdall_nb.engines.cypher_check import SchemaNames, name_faults
 from heimdall_nb.engines.cypher_tokens import tokens
+from heimdall_nb.errors import BadInput
 from heimdall_nb.prompts import conversation, render
 
 COPY_MARK = "-copy"  # in the id of an example that the correction repeated on purpose
-_OWN_ID = re.compile(r"[0-9a-f]{16}")
+_BALANCED = ("part", "category", "context_size", "graph", "style", "template")
+_BATCH = 256  # prompts that are tokenised at a time
 
 
-@dataclass
-class Report:
-    """What `validate` found in one file. `ok` is true when there is nothing to mend."""
+def validate(path: Path | str, tokenizer: Path | str = "") -> Report:
+    """Check a JSONL file of examples; lengths in tokens as well where the path of a `tokenizer` is given.
 
-    path: str
-    examples: int = 0
-    copies: int = 0  # repeated on purpose, by the correction
-    faults: list[Fault] = field(default_factory=list)
-    duplicates: dict[str, int] = field(default_factory=dict)  # examples beyond the first of their kind
-    balance: dict[str, dict[str, int]] = field(default_factory=dict)
-    lengths: dict[str, dict[str, float]] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        return self.examples > 0 and not self.faults
-
-    def fault_lines(self) -> list[str]:
-        """Each fault as one line: file, line, field, what is wrong."""
-        named = ((fault, f", field {fault.field!r}" if fault.field else "") for fault in self.faults)
-        return [f"{self.path}, line {fault.line}{where}: {fault.what}" for fault, where in named]
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as a dictionary for JSON."""
-        return asdict(self) | {"ok": self.ok}
+    Raises BadInput when the file cannot be read, is no JSONL, or the tokenizer is none; all else is in the report.
+    """
+    return _read(path, _Lengths(tokenizer))[0]
 
 
-def validate(path: Path | str) -> Report:
-    """Check a JSONL file of examples. Raises BadInput when it cannot be opened; all else is in the report."""
-    report, items = Report(str(path)), []
-    for number, item in scan_lines(path):
+def compare(paths: Sequence[Path | str], tokenizer: Path | str = "") -> Comparison:
+    """Check several files, and what they share: a question, a query or an id in two files is a leak.
+
+    The share of masked queries that two files have in common is no leak, and says how hard the smaller one is.
+    """
+    found = [_read(path, _Lengths(tokenizer)) for path in paths]
+    comparison = Comparison([report for report, _ in found])
+    for (one, left), (other, right) in combinations(found, 2):
+        names = f"{one.path} and {other.path}"
+        for what in ("question", "query", "id"):
+            shared = sorted(
+                (line, right.seen[what][key]) for key, line in left.seen[what].items() if key in right.seen[what]
+            )
+            comparison.leaks += [f"{names} share the {what} of lines {a} and {b}" for a, b in shared]
+        smaller, larger = sorted((left.masked, right.masked), key=len)
+        comparison.masked[names] = len(smaller & larger) / len(smaller) if smaller else 0.0
+    return comparison
+
+
+def _read(path: Path | str, lengths: _Lengths) -> tuple[Report, _Seen]:
+    report, seen = Report(printable(Path(path))), _Seen()
+    balance: dict[str, Counter[str]] = {name: Counter() for name in _BALANCED}
+    for line, item in scan_lines(path):
         if isinstance(item, Fault):
             report.faults.append(item)
-        else:
-            items.append((number, item))
-            report.faults.extend(content_faults(number, item))
-    report.faults.extend(duplicate_faults(items))
+            continue
+        report.examples += 1
+        report.copies += COPY_MARK in item.id
+        report.checks[item.check.partition(":")[0] or "none"] += 1
+        report.faults += [*content_faults(line, item), *seen.add(line, item)]
+        for name, counter in balance.items():
+            counter[str(getattr(item, name))] += 1
+        lengths.add(item)
+    if not report.examples and not report.faults:
+        report.faults.append(Fault(1, "", "the file holds no example"))
     report.faults.sort(key=lambda fault: (fault.line, fault.field))
-    examples = [example for _, example in items]
-    report.examples = len(examples)
-    report.copies = sum(COPY_MARK in example.id for example in examples)
-    report.duplicates = _duplicates(examples)
-    report.balance = {
-        name: dict(sorted(Counter(str(getattr(example, name)) for example in examples).items()))
-        for name in ("category", "graph", "style", "template")
-    }
-    report.lengths = _lengths(examples)
-    return report
+    report.duplicates = {kind: report.examples - len(keys) for kind, keys in seen.kinds.items()}
+    report.balance = {name: dict(sorted(counter.items())) for name, counter in balance.items()}
+    report.ratios = {name: ratio(counter) for name, counter in balance.items()}
+    report.lengths = lengths.spreads()
+    return report, seen
 
 
 def content_faults(line: int, example: Example) -> Iterator[Fault]:
-    """What is wrong with a well-formed example: its id, the names in its query, literals that no one asked for."""
-    if _OWN_ID.fullmatch(example.id) and example.id != example.with_id().id:
+    """What is wrong with a well-formed example: its id, names that its graph lacks, what its question does not say,
+    and in answers about NornicDB what the fact pack does not know."""
+    if has_own_id(example) and example.id != example.with_id().id:
         yield Fault(line, "id", "does not fit the content: the line was edited; check the query and remove the id")
     if not example.input.strip() and example.part == "cypher" and example.graph:
         yield Fault(line, "input", "holds no question")
-    if example.part != "cypher" or not example.graph:
+    if example.part not in ("cypher", "sql"):
+        yield from _fact_faults(line, example)
+    if example.task != "cypher" or not example.graph:
         return
     names = _names(example.graph)
     if names is None:
-        yield Fault(line, "graph", f"there is no graph {example.graph!r} in data/graphs")
-    else:
-        yield from (Fault(line, "output", what) for what in name_faults(example.output, names))
-    for item in missing_literals(example.input, example.output):
-        yield Fault(line, "input", f"does not say {item}, which the query uses")
+        yield Fault(line, "graph", f"there is no graph {printable(example.graph)!r} in data/graphs")
+    elif example.part == "cypher" and (unknown := name_faults(example.output, names)):
+        yield from (Fault(line, "output", what) for what in unknown)
+        return
+    yield from (Fault(line, "input", what) for what in disagreements(example, schema_of(example)))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _names(graph: str) -> SchemaNames | None:
-    return load_schema(graph).names() if graph in schema_names() else None
+    schema = schema_of(Example("", "", "", "", "", graph=graph))
+    return schema.names() if schema is not None else None
 
 
-def missing_literals(question: str, query: str) -> list[str]:
-    """The text and number literals of `query` that `question` does not contain word for word."""
-    missing = []
-    for token in tokens(query):
-        if token.kind == "string":
-            if re.sub(r"\\(.)", r"\1", token.text) not in question:
-                missing.append(repr(token.text))
-        elif token.kind == "number" and not _says_number(question, token.text):
-            missing.append(token.text)
-    return list(dict.fromkeys(missing))
+def _fact_faults(line: int, example: Example) -> Iterator[Fault]:
+    from heimdall_nb import fact_check
+
+    pack, known = _facts()
+    for item in fact_check.unknown(example.output, pack):
+        yield Fault(line, "output", f"names {printable(item.name)!r}: {item.what}")
+    for identifier in filter(None, example.check.partition("fact:")[2].split(",")):
+        if identifier not in known:
+            yield Fault(
+                line, "check", f"names the fact {printable(identifier)!r}, which pack {pack.name} does not have"
+            )
 
 
-def _says_number(question: str, number: str) -> bool:
-    return re.search(rf"(?<![\w.]){re.escape(number)}(?!\w|\.\d)", question) is not None
+@lru_cache(maxsize=1)
+def _facts() -> tuple[Any, frozenset[str]]:
+    from heimdall_nb.facts import load_pack
+
+    pack = load_pack()
+    return pack, frozenset(fact.id for fact in pack.facts)
 
 
 def masked(query: str) -> str:
@@ -113,43 +131,84 @@ def masked(query: str) -> str:
     return " ".join("?" if t.kind in ("string", "number") else t.text for t in tokens(query))
 
 
-def duplicate_faults(items: list[tuple[int, Example]]) -> Iterator[Fault]:
-    """A pair that occurred before, and a question that occurred before with another answer; copies are no faults."""
-    pairs: dict[tuple[str, ...], int] = {}
-    questions: dict[tuple[str, ...], int] = {}
-    for line, example in items:
+def _digest(*texts: str) -> int:
+    """64 bits of a text: that two of 100,000 different texts share them has a chance of 3 in 10,000,000,000."""
+    return int.from_bytes(hashlib.blake2b("\x1f".join(texts).encode(), digest_size=8).digest(), "big")
+
+
+class _Seen:
+    """Hashes of the lines so far: `kinds` for the counts of duplicates, `seen` with lines for faults and leaks."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, set[int]] = {name: set() for name in ("exact", "normalised", "query", "masked query")}
+        self.seen: dict[str, dict[int, int]] = {name: {} for name in ("question", "query", "id")}
+        self.pairs: dict[int, int] = {}
+        self.asked: dict[int, int] = {}
+
+    @property
+    def masked(self) -> set[int]:
+        return self.kinds["masked query"]
+
+    def add(self, line: int, example: Example) -> Iterator[Fault]:
+        """Note an example; yields a fault for a pair that occurred before, and for a question answered differently."""
+        graph, question, answer = example.graph or "", normalise(example.input), normalise(example.output)
+        keys = {
+            "exact": _digest(graph, example.input, example.output),
+            "normalised": _digest(graph, question, answer),
+            "query": _digest(graph, answer),
+            "masked query": _digest(graph, masked(example.output)),
+        }
+        for kind, key in keys.items():
+            self.kinds[kind].add(key)
+        asked = normalise(example.question)
+        for what, key in {"question": _digest(asked), "query": keys["query"], "id": _digest(example.id)}.items():
+            self.seen[what].setdefault(key, line)
         if COPY_MARK in example.id:
-            continue
-        question = (example.instruction, example.graph or "", normalise(example.input))
-        pair = (*question, normalise(example.output))
-        if pair in pairs:
-            yield Fault(line, "", f"repeats line {pairs[pair]}")
-        elif question in questions:
-            yield Fault(line, "output", f"answers the question of line {questions[question]} differently")
-        pairs.setdefault(pair, line)
-        questions.setdefault(question, line)
+            return
+        asked_here = _digest(example.instruction, graph, question)
+        pair = _digest(example.instruction, graph, question, answer)
+        if pair in self.pairs:
+            yield Fault(line, "", f"repeats line {self.pairs[pair]}")
+        elif asked_here in self.asked:
+            yield Fault(line, "output", f"answers the question of line {self.asked[asked_here]} differently")
+        self.pairs.setdefault(pair, line)
+        self.asked.setdefault(asked_here, line)
 
 
-def _duplicates(examples: list[Example]) -> dict[str, int]:
-    kinds = {
-        "exact": [(e.graph, e.input, e.output) for e in examples],
-        "normalised": [(e.graph, normalise(e.input), normalise(e.output)) for e in examples],
-        "query": [(e.graph, normalise(e.output)) for e in examples],
-        "masked query": [(e.graph, masked(e.output)) for e in examples],
-    }
-    return {kind: len(keys) - len(set(keys)) for kind, keys in kinds.items()}
+class _Lengths:
+    """How often each length occurs: of questions, queries and whole prompts in characters, of prompts in tokens."""
+
+    def __init__(self, tokenizer: Path | str = "") -> None:
+        self.counts: dict[str, Counter[int]] = {name: Counter() for name in ("question", "query", "whole prompt")}
+        self.tokenizer = _tokenizer(tokenizer) if tokenizer else None
+        self.waiting: list[str] = []
+
+    def add(self, example: Example) -> None:
+        prompt = render(conversation(example.question, example.schema, example.task))
+        for name, text in zip(self.counts, (example.input, example.output, prompt), strict=False):
+            self.counts[name][len(text)] += 1
+        if self.tokenizer is not None:
+            self.waiting.append(prompt)
+            if len(self.waiting) == _BATCH:
+                self.tokenise()
+
+    def tokenise(self) -> None:
+        counts = self.counts.setdefault("whole prompt, tokens", Counter())
+        counts.update(map(len, self.tokenizer(self.waiting, add_special_tokens=False)["input_ids"]))
+        self.waiting = []
+
+    def spreads(self) -> dict[str, dict[str, float]]:
+        if self.waiting:
+            self.tokenise()
+        return {name: spread(counts) for name, counts in self.counts.items() if counts}
 
 
-def _lengths(examples: list[Example]) -> dict[str, dict[str, float]]:
-    """Characters: least, mean, 95th percentile, most."""
-    texts = {
-        "question": [len(e.input) for e in examples],
-        "query": [len(e.output) for e in examples],
-        "whole prompt": [len(render(conversation(e.input, e.schema, e.task))) for e in examples],
-    }
-    return {name: _spread(sorted(sizes)) for name, sizes in texts.items() if sizes}
+@lru_cache(maxsize=1)
+def _tokenizer(path: Path | str) -> Any:
+    from transformers import AutoTokenizer
 
-
-def _spread(sizes: list[int]) -> dict[str, float]:
-    high = sizes[min(len(sizes) - 1, int(0.95 * len(sizes)))]
-    return {"min": sizes[0], "mean": round(statistics.mean(sizes), 1), "p95": high, "max": sizes[-1]}
+    try:
+        return AutoTokenizer.from_pretrained(str(path), use_fast=True, local_files_only=True)
+    except Exception as problem:  # the library raises many kinds
+        reason = " ".join(str(problem).split())[:200]
+        raise BadInput(f"holds no tokenizer ({reason})", printable(path), "Give the folder of a model.") from None

@@ -6,8 +6,10 @@ import re
 from functools import lru_cache
 
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
-_AUXILIARIES = {"is": "are", "was": "were", "has": "have", "does": "do"}
+_IRREGULAR = {"is": "are", "was": "were", "has": "have", "does": "do", "goes": "go", "lies": "lie", "caches": "cache"}
+_PLURALS = {"person": "people", "child": "children", "shelf": "shelves", "analysis": "analyses"}
 _SIBILANTS = ("s", "x", "z", "ch", "sh")
+_SINGULAR_ENDS = ("ss", "us", "is", "as")  # words in s that are no plural: address, status, basis, gas
 
 
 @lru_cache(maxsize=20_000)
@@ -18,7 +20,16 @@ def split_identifier(name: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def plural(words: str) -> str:
-    """The regular English plural of the last word."""
+    """The English plural of the last word; what is a plural already (`minutes`) stays."""
+    before, space, last = words.rpartition(" ")
+    if last in _PLURALS:
+        return before + space + _PLURALS[last]
+    if words.endswith("s") and not words.endswith(_SINGULAR_ENDS):
+        return words
+    return _regular(words)
+
+
+def _regular(words: str) -> str:
     if words.endswith("y") and words[-2:-1] not in ("a", "e", "i", "o", "u", ""):
         return words[:-1] + "ies"
     return words + ("es" if words.endswith(_SIBILANTS) else "s")
@@ -28,11 +39,11 @@ def plural(words: str) -> str:
 def plural_verb(phrase: str) -> str:
     """A verb phrase for a plural subject: `works in` -> `work in`, `is part of` -> `are part of`; the past stays."""
     first, _, rest = phrase.partition(" ")
-    if first in _AUXILIARIES:
-        first = _AUXILIARIES[first]
+    if first in _IRREGULAR:
+        first = _IRREGULAR[first]
     elif first.endswith("ies"):
         first = first[:-3] + "y"
-    elif first.endswith(tuple(f"{ending}es" for ending in _SIBILANTS)):
+    elif first.endswith(("sses", "xes", "zzes", "ches", "shes")):  # but `uses` and `seizes` lose the s alone
         first = first[:-2]
     elif first.endswith("s") and not first.endswith("ss"):
         first = first[:-1]
@@ -42,7 +53,7 @@ def plural_verb(phrase: str) -> str:
 @lru_cache(maxsize=20_000)
 def third_person(verb: str) -> str:
     """The third person singular of a regular verb: `carry` -> `carries`."""
-    return plural(verb)
+    return _regular(verb)
 
 
 @lru_cache(maxsize=20_000)

@@ -157,7 +157,7 @@ class ArcadeDB:
         """
         if refusal := _gate(query):
             return refusal
-        self._java.getConfiguration().setValue(self._timeout, self._jpype.JLong(max(1, round(1000 * seconds))))
+        self._limit(seconds)
         arguments = self._properties(parameters or {})
         if not write:
             return self._read(self._java.query, query, arguments, max_rows)
@@ -171,6 +171,23 @@ class ArcadeDB:
         except self._jpype.JException as problem:
             return _refusal(problem, query)
         return result
+
+    def trial(self, write: str, read: str, seconds: float = 2.0, max_rows: int = 1000) -> Rows | Refusal:
+        """What `read` gives after `write`, which is then rolled back; the refusal of either where there is one."""
+        if refusal := _gate(write) or _gate(read):
+            return refusal
+        self._limit(seconds)
+        self._java.begin()
+        try:
+            written = self._read(self._java.command, write, self._hash_map(), max_rows)
+            if isinstance(written, Refusal):
+                return written
+            return self._read(self._java.query, read, self._hash_map(), max_rows)
+        finally:
+            self._java.rollback()
+
+    def _limit(self, seconds: float) -> None:
+        self._java.getConfiguration().setValue(self._timeout, self._jpype.JLong(max(1, round(1000 * seconds))))
 
     def _read(self, call: Any, query: str, arguments: Any, max_rows: int) -> Rows | Refusal:
         columns: tuple[str, ...] = ()

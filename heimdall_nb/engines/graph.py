@@ -71,6 +71,10 @@ class GraphEngine(Protocol):
         """Run one statement. A write is refused unless `write` is true; past a limit the answer is a Refusal."""
         ...
 
+    def trial(self, write: str, read: str, seconds: float = 2.0, max_rows: int = 1000) -> Rows | Refusal:
+        """What `read` gives after `write`, which is then undone: the database is as it was before."""
+        ...
+
     def close(self) -> None:
         """Free the database."""
         ...
