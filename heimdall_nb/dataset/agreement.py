@@ -74,7 +74,7 @@ def missing_literals(question: str, query: str) -> list[str]:
         if token.text == "1" and before is not None and before.text == "*" and query.startswith("1..", token.start):
             continue
         if token.kind == "string":
-            if _text(token.text) not in question:
+            if _text(token.text) not in question and token.text not in question:
                 missing.append(repr(token.text))
         elif token.kind == "number" and not _says_number(question, token.text):
             missing.append(token.text)
@@ -86,14 +86,19 @@ def _text(literal: str) -> str:
 
 
 def _says_number(question: str, number: str) -> bool:
-    return re.search(rf"(?<![\w.]){re.escape(number)}(?!\w|\.\d)", question) is not None
+    if number == "1" and re.search(r"\b(?:more than|at least) once\b", question):
+        return True
+    # Not within another number; but `1..3` says 1 and 3.
+    return re.search(rf"(?<!\w)(?<!(?<!\.)\.){re.escape(number)}(?!\w|\.\d)", question) is not None
 
 
 def name_disagreements(question: str, query: str, schema: GraphSchema) -> list[str]:
     """Names of the query that the question does not say, and labels that it says and the query does not use."""
     used = used_names(query)
     known = _vocabulary(schema)
-    text = _Text(question, (_text(token.text) for token in tokens(query) if token.kind == "string"))
+    named = {*used.labels, *used.types, *used.properties}  # a text that is also a name: ['title']
+    values = (_text(token.text) for token in tokens(query) if token.kind == "string")
+    text = _Text(question, (value for value in values if value not in named))
     unsaid = [("relationship type", name) for name in used.types if not text.says(known.types.get(name, ()), name)]
     implied = _implied_labels(schema, [name for name in used.types if ("relationship type", name) not in unsaid])
     unsaid += [("label", n) for n in used.labels if n not in implied and not text.says(known.labels.get(n, ()), n)]
@@ -104,7 +109,9 @@ def name_disagreements(question: str, query: str, schema: GraphSchema) -> list[s
     unsaid += [("name", name) for name in used.objects if not text.says((), name)]
     found = [f"does not say the {kind} {name}, which the query uses" for kind, name in unsaid]
     texts = {name for token in tokens(query) if token.kind == "string" for name in re.split(r"[^\w ]+", token.text)}
-    extra = (name for name in _extra(text, used, known) if name not in texts)  # procedures take labels as texts
+    if any(token.is_word("CALL") for token in tokens(query)):
+        return found  # the index or the text that a procedure is given stands for a label
+    extra = (name for name in _extra(text, used, known) if name not in texts)
     found += [f"names the label {name}, which the query does not use" for name in extra]
     return found
 
@@ -130,8 +137,12 @@ def _extra(text: _Text, used: Names, known: _Vocabulary) -> Iterator[str]:
     accounted += [_flat(split_identifier(name)) for name in used.variables]
     rest = text.without(accounted)
     for name, phrases in known.labels.items():
-        if name not in used.labels and any(
-            f" {many} {stems} " in rest for stems in map(_stemmed, phrases) for many in _MANY
+        if (
+            name not in used.labels
+            and "node" not in phrases
+            and any(  # every label's nodes are nodes
+                f" {many} {stems} " in rest for stems in map(_stemmed, phrases) for many in _MANY
+            )
         ):
             yield name
 
@@ -189,8 +200,8 @@ class _Text:
             if f"'{literal}'" in question:
                 question = question.replace(f"'{literal}'", " , ")
             else:  # said without quotation marks: the last mention is the value, others may be names
-                head, said, tail = question.rpartition(literal)
-                question = f"{head} , {tail}" if said else question
+                said = list(re.finditer(rf"(?<!\w){re.escape(literal)}(?!\w)", question))
+                question = f"{question[: said[-1].start()]} , {question[said[-1].end() :]}" if said else question
         self.flat = f" {_flat(question)} "
         self.stems = f" {_stemmed(self.flat)} "
 

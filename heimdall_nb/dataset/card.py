@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heimdall_nb import __version__
-from heimdall_nb.dataset.coverage import coverage_table
+from heimdall_nb.dataset.coverage import Row, coverage_table
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.dataset.mix import Plan
 from heimdall_nb.dataset.sizes import CONTEXT_SIZES, TOKENS
@@ -60,14 +60,17 @@ def card(
             ((claim, counts["checked"], counts["failed"]) for claim, counts in sorted(audits.items())),
         ),
         "## What the Cypher part covers\n",
-        _table(("kind", "name", "examples", "share"), ((r[0], r[1], r[2], f"{r[3]:.1%}") for r in _covered(examples))),
+        _table(
+            ("kind", "name", "examples", "share"),
+            ((r.kind, r.name, r.examples, f"{r.share:.1%}") for r in _covered(examples)),
+        ),
         "## What it does not hold\n",
         _LIMITS,
     ]
     return "\n".join(sections)
 
 
-def _covered(examples: Sequence[Example]) -> Iterable[Sequence[Any]]:
+def _covered(examples: Sequence[Example]) -> list[Row]:
     return coverage_table([example for example in examples if example.part == "cypher"])
 
 

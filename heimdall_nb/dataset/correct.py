@@ -39,7 +39,8 @@ def correct(
     before anything is changed, unless `drop_invalid` drops it: it may be the sign of another kind of file.
 
     A category with fewer than `min_category_size` examples is filled up by `generator`, and by marked copies where
-    that is not enough. No category keeps more than `max_category_ratio` times the examples of the smallest.
+    that is not enough. No category keeps more than `max_category_ratio` times the examples of the smallest category of
+    its part, so that the mix of the parts is not what is balanced.
     A second run changes nothing and makes no backup. Whatever ends the process, the file is the old or the new one.
     Raises BadInput when the file cannot be read or written, holds no good example, or is being corrected by another.
     """
@@ -181,12 +182,17 @@ def _copies(examples: list[Example], number: int) -> list[Example]:
 
 
 def _down_sampled(examples: list[Example], ratio: float, seed: int) -> tuple[list[Example], dict[str, int]]:
-    """No category larger than `ratio` times the smallest; the seed chooses who stays, the order is kept."""
-    sizes = Counter(example.category for example in examples)
-    limit = int(ratio * min(sizes.values()))
-    dropped: set[int] = set()
-    for category, size in sorted(sizes.items()):
-        places = [place for place, example in enumerate(examples) if example.category == category]
-        dropped.update(random.Random(f"{seed} {category}").sample(places, max(0, size - limit)))
-    kept = [example for place, example in enumerate(examples) if place not in dropped]
-    return kept, {category: size - limit for category, size in sorted(sizes.items()) if size > limit}
+    """No category larger than `ratio` times the smallest of its part; the seed chooses who stays, the order is kept."""
+    places: dict[str, dict[str, list[int]]] = {}
+    for place, example in enumerate(examples):
+        places.setdefault(example.part, {}).setdefault(example.category, []).append(place)
+    dropped: dict[str, list[int]] = {}
+    for part, categories in sorted(places.items()):
+        limit = int(ratio * min(map(len, categories.values())))
+        for category, own in sorted(categories.items()):
+            if len(own) > limit:
+                drawn = random.Random(f"{seed} {part} {category}").sample(own, len(own) - limit)
+                dropped.setdefault(category, []).extend(drawn)
+    gone = {place for drawn in dropped.values() for place in drawn}
+    kept = [example for place, example in enumerate(examples) if place not in gone]
+    return kept, {category: len(drawn) for category, drawn in sorted(dropped.items())}

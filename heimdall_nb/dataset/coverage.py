@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import yaml
 
 from heimdall_nb.dataset.example import Example
-from heimdall_nb.dataset.graphs import GraphSchema
 from heimdall_nb.engines.cypher_tokens import tokens
 from heimdall_nb.errors import BadInput
 from heimdall_nb.run import DATA
@@ -98,44 +95,3 @@ def coverage_table(examples: Iterable[Example]) -> list[Row]:
 def coverage(examples: Iterable[Example], kind: str = "clause") -> dict[str, int]:
     """How many Cypher examples use each construct of a kind (of KINDS), for a figure."""
     return {row.name: row.examples for row in coverage_table(examples) if row.kind == kind}
-
-
-def schema_figure(schema: GraphSchema) -> Any:
-    """A drawing of a schema: a circle for each label, an arrow for each relationship type."""
-    from heimdall_nb import plots
-
-    fig, axes = plots.figure(schema.title, size=(6.4, 4.4))
-    axes.set(xlim=(-1.75, 1.75), ylim=(-1.45, 1.45), aspect="equal")
-    axes.axis("off")
-    step = 2 * math.pi / len(schema.labels)
-    places = {
-        name: (1.15 * math.cos(math.pi / 2 + turn * step), math.sin(math.pi / 2 + turn * step))
-        for turn, name in enumerate(schema.labels)
-    }
-    for name, place in places.items():
-        axes.scatter(*place, s=2600, color="#dbe7f3", edgecolor=plots.COLOURS[0], zorder=3)
-        axes.text(*place, name, ha="center", va="center", zorder=4)
-    lines = Counter()
-    for item in schema.relationships:
-        ends = tuple(sorted((item.start, item.end)))
-        _arrow(axes, item.type, places[item.start], places[item.end], lines[ends], plots.COLOURS[1])
-        lines[ends] += 1
-    return fig
-
-
-def _arrow(axes: Any, name: str, start: tuple[float, float], end: tuple[float, float], turn: int, colour: str) -> None:
-    """An arrow with its name; further ones between the same labels (`turn`) are bent and named elsewhere."""
-    if start == end:
-        outwards = 1 if start[1] >= 0 else -1
-        axes.text(
-            start[0], start[1] + 0.34 * outwards, f"\u21bb {name}", ha="center", va="center", color=colour, size=9
-        )
-        return
-    bend = (0.0, 0.28, -0.28, 0.5)[turn % 4]
-    style = {"arrowstyle": "-|>", "color": colour, "shrinkA": 28, "shrinkB": 28}
-    axes.annotate("", end, start, arrowprops=style | {"connectionstyle": f"arc3,rad={bend}"}, zorder=1)
-    middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-    across = ((end[1] - start[1]) * bend / 2, (start[0] - end[0]) * bend / 2)
-    place = (middle[0] + across[0], middle[1] + across[1])
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-    axes.text(*place, name, ha="center", va="center", color=colour, size=9, bbox=white, zorder=2)

@@ -45,14 +45,6 @@ class OperationBinder(Binder):
         super()._rel(slot, kind, start, end)
         self.put_text(f"{slot}_name", quoted(self.relationships[slot].type))
 
-    def _new(self, slot: str, kind: str, of: str) -> None:
-        prop = self.properties[of][1]
-        if prop.type != "DATE":
-            super()._new(slot, kind, of)
-            return
-        taken = self.pool(of)
-        self.put_literal(slot, of, self.choose(v for v in (prop.sample(self.rng) for _ in range(9)) if v not in taken))
-
     def _draw(self, slot: str, kind: str, pool: str = "") -> None:
         """A value of a pool of data/operations.yaml; a kind such as `dimension` names its own pool."""
         self.put_text(slot, str(self.choose(_pools()[pool or kind])))

@@ -10,7 +10,10 @@ from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol,
 
 _SCHEMA_OBJECTS = ("INDEX", "CONSTRAINT", "DATABASE", "ALIAS")
 _BEFORE_OBJECTS = "CREATE DROP ALTER REPLACE VECTOR FULLTEXT RANGE TEXT POINT LOOKUP UNIQUE COMPOSITE USE".split()
-_COMPONENTS = "year quarter month week day hour minute second dayOfWeek ordinalDay epochMillis epochSeconds".split()
+_COMPONENTS = (
+    "year quarter month week day hour minute second dayOfWeek ordinalDay epochMillis epochSeconds "
+    "years months weeks days hours minutes seconds"
+).split()
 _BETWEEN = ("IF", "NOT", "EXISTS")
 _NO_NAMES = ("FOR", "ON", "WAIT", "NOWAIT", "OPTIONS", "IF", "YIELD", "WHERE")
 
@@ -43,7 +46,8 @@ def _walk(items: Sequence[Item], found: Names) -> None:
         if isinstance(item, Group):
             _group(item, before, after, found)
         elif symbol(item, ".") and named(after) and not symbol(_at(items, place + 2), ":"):  # no key of a map
-            component = after.text in _COMPONENTS and symbol(_at(items, place - 2), ".")  # a.opened.year
+            of_value = symbol(_at(items, place - 2), ".") or isinstance(before, Group)
+            component = after.text in _COMPONENTS and of_value  # a.opened.year, date().year
             if not component and not _called(items, place):
                 _property(after.text, _compared(items, place + 2) or _same(items, place), found)
         elif symbol(item, ":") and named(before) and named(after):

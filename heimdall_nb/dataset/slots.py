@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -243,7 +244,9 @@ class Binder:
         value = prop.sample(self.rng)
         if value in taken:
             extra = self.rng.randint(2, 99)
-            value = f"{value} {extra}" if isinstance(value, str) else max(v for v in taken if v is not None) + extra
+            largest = max((v for v in taken if v is not None and not isinstance(v, str)), default=value)
+            more = datetime.timedelta(days=extra) if isinstance(value, datetime.date) else extra
+            value = f"{value} {extra}" if isinstance(value, str) else largest + more
         self.put_literal(slot, of, value)
 
     def _length(self, slot: str, kind: str, of: str) -> None:

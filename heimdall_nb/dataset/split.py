@@ -18,6 +18,16 @@ from heimdall_nb.errors import BadInput
 
 PARTS = ("train", "validation", "fewshot", "test")
 
+# What two parts can share, read off an example without the code that splits.
+SHARED: dict[str, Callable[[Example], Any]] = {
+    "question": lambda e: " ".join((e.input if e.input.strip() else e.instruction).casefold().split()),
+    "query": lambda e: (e.graph, " ".join(e.output.casefold().split())),
+    "id": lambda e: e.id,
+    "template": lambda e: e.template,
+    "graph": lambda e: e.graph,
+    "style": lambda e: e.style,
+}
+
 
 def split(
     examples: Sequence[Example],
@@ -133,17 +143,9 @@ def leakage(splits: Mapping[str, Sequence[Example]]) -> list[str]:
 
     Written without the code that splits, so that a fault there shows here.
     """
-    views: dict[str, Callable[[Example], Any]] = {
-        "question": lambda e: " ".join((e.input if e.input.strip() else e.instruction).casefold().split()),
-        "query": lambda e: (e.graph, " ".join(e.output.casefold().split())),
-        "id": lambda e: e.id,
-        "template": lambda e: e.template,
-        "graph": lambda e: e.graph,
-        "style": lambda e: e.style,
-    }
     found = []
     for (one, left), (other, right) in combinations(splits.items(), 2):
-        for what, view in views.items():
+        for what, view in SHARED.items():
             if what in ("template", "graph", "style") and f"test_{what}" not in (one, other):
                 continue
             shared = {view(example) for example in left} & {view(example) for example in right}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -54,16 +55,26 @@ class Template:
 
     def render(self, binding: Binding) -> str:
         """The answer of a binding."""
-        return self.query.format_map({name: slot.query for name, slot in binding.items()})
+        return filled(self.query, binding)
 
     def render_runs(self, binding: Binding) -> str:
         """The runnable statement within the answer of a binding; empty where there is none."""
-        return self.runs.format_map({name: slot.query for name, slot in binding.items()})
+        return filled(self.runs, binding)
 
     def render_verify(self, binding: Binding) -> tuple[str, tuple[Any, ...]]:
         """The read that checks a write, and the row that it must give."""
-        query = self.verify.format_map({name: slot.query for name, slot in binding.items()})
-        return query, tuple(plain(binding[item].value) if item in binding else item for item in self.expect)
+        return filled(self.verify, binding), tuple(
+            plain(binding[item].value) if item in binding else item for item in self.expect
+        )
+
+
+_TEXT = re.compile(r"(?<![\w'])'[^'(\n]*`[^'(\n]*'(?!\w)")
+
+
+def filled(text: str, binding: Binding) -> str:
+    """A text with its slots filled. In a quoted text a name has no back-ticks, unless the text holds a whole query."""
+    done = text.format_map({name: slot.query for name, slot in binding.items()})
+    return _TEXT.sub(lambda found: found[0].replace("`", ""), done) if "`" in done else done
 
 
 @lru_cache(maxsize=8)

@@ -226,8 +226,11 @@ class ArcadeDB:
 
 
 def _dispose(database: Any, folder: Path | None) -> None:
-    if database is not None and database.is_open():
-        database.close()
+    if database is not None:
+        import jpype
+
+        if jpype.isJVMStarted() and database.is_open():  # at the end of the process the Java machine stops first
+            database.close()
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -77,6 +77,8 @@ def _starts_clause(item: Item, before: Item | None, after: Item | None) -> bool:
         return False
     if word(item, "ORDER"):
         return word(after, "BY")
+    if word(item, "LOAD"):
+        return word(after, "CSV")
     return not (word(item, "WITH") and word(after, "HEADERS"))
 
 
