@@ -17,13 +17,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import takewhile
 
-from heimdall_nb.engines.cypher_tokens import Token, tokens
-from heimdall_nb.fact_forms import ACCEPTED, NEXT, REFUSED, REFUSED_IN_PROSE, SCHEMA, SUSPECT
+from heimdall_nb.fact_cypher import CypherNames
+from heimdall_nb.fact_forms import REFUSED_IN_PROSE
+from heimdall_nb.fact_index import Unknown, index_of
 from heimdall_nb.fact_text import CYPHER, INLINE, segments, sentences
 from heimdall_nb.facts import Fact, FactPack
 
@@ -36,15 +34,6 @@ MARKS = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Unknown:
-    """One thing that an answer names and the pack does not know as working."""
-
-    kind: str  # procedure, column, function, statement, setting, variable, flag, command, endpoint or action
-    name: str
-    what: str
-
-
 def unknown(answer: str, pack: FactPack) -> list[Unknown]:
     """What `answer` names and `pack` does not know, each once, in the answer's order by kind of text. Never raises."""
     return list(dict.fromkeys(_walk(answer, pack).unknown))
@@ -54,8 +43,6 @@ def used(answer: str, pack: FactPack) -> list[str]:
     """The ids of the facts that `answer` names (procedures, functions, keys, variables, flags …), each once."""
     return list(dict.fromkeys(_walk(answer, pack).used))
 
-
-# --- what the pack knows, in the form that the checks need
 
 _DOTTED = re.compile(
     r"(?<![\w./@$-])(?:db|dbms|apoc|gds|tx|nornicdb|algo|kalman|vector)(?:\.[A-Za-z]\w*)+(?P<end>\(|\.\*)?"
@@ -78,64 +65,15 @@ _NORNICDB = re.compile(
 )
 
 
-class _Index:
-    """A pack's names by what they are looked up for."""
-
-    def __init__(self, pack: FactPack) -> None:
-        self.pack = pack
-        self.procedures, self.functions = pack.names("procedure"), pack.names("function")
-        self.plain = {name.lower(): fact for name, fact in self.functions.items() if "." not in name}
-        names = [*self.procedures, *self.functions]
-        names += [str(choice) for fact in pack.of_kind("statement") for choice in fact.choices]
-        self.prefixes = {name[:place] for name in names for place in _dots(name)}
-        self.options = {str(choice) for fact in pack.of_kind("statement") for choice in fact.choices}
-        self.not_read, self.settings = pack.names("not_read"), pack.names("setting")
-        self.sections = {key[:place] for key in self.settings for place in _dots(key)}
-        self.parents = self.sections | {key[:place] for key in self.not_read for place in _dots(key)}
-        sections = {key.partition(".")[0] for key in [*self.settings, *self.not_read] if "." in key}
-        self.key = re.compile(rf"(?<![\w./$-])(?:{'|'.join(sorted(sections))})(?:\.[a-z][a-z0-9_]*)+(?![\w(])")
-        self.endpoints = [
-            (re.compile(re.sub(r"\\\{.*?\\\}", "[^/]+", re.escape(path)) + "/?"), fact)
-            for fact in pack.of_kind("endpoint")
-            for path in [str(fact.value).partition(" ")[2]]
-        ]
-        roots = {str(fact.value).partition(" /")[2].partition("/")[0] for fact in pack.of_kind("endpoint")}
-        self.roots = roots - {"", "health", "status", "metrics"}
-        self.shows = {
-            words[1] if words[1] != "COMPOSITE" else "COMPOSITE DATABASES": fact
-            for fact in pack.of_kind("statement")
-            for form in (str(fact.value), *map(str, fact.choices))
-            if (words := form.split())[0] == "SHOW"
-        }
-        self.commands = {str(fact.value).split(" <")[0].split(" --")[0]: fact for fact in pack.of_kind("command")}
-        self.flags = {(fact.of, fact.name): fact for fact in pack.of_kind("flag")}
-        self.refused = {name: fact for name, fact in pack.names("refused").items()}
-
-
-def _dots(name: str) -> list[int]:
-    return [place for place, letter in enumerate(name) if letter == "."]
-
-
-@lru_cache(maxsize=8)
-def _index(pack: FactPack) -> _Index:
-    return _Index(pack)
-
-
 def _walk(answer: str, pack: FactPack) -> _Walk:
-    walk = _Walk(_index(pack), apart="BEGIN" in answer and _APART.search(answer) is not None)
+    walk = _Walk(index_of(pack), apart="BEGIN" in answer and _APART.search(answer) is not None)
     for language, text in segments(answer):
         walk.segment(language, text)
     return walk
 
 
-class _Walk:
+class _Walk(CypherNames):
     """One pass over an answer: what it names, known and unknown."""
-
-    def __init__(self, index: _Index, apart: bool = False) -> None:
-        self.index = index
-        self.apart = apart  # the answer says that its statements are sent one by one
-        self.unknown: list[Unknown] = []
-        self.used: list[str] = []
 
     def segment(self, language: str, text: str) -> None:
         """Check one part of an answer."""
@@ -153,12 +91,6 @@ class _Walk:
             self.statements_in_json(text)
         if language != "cypher":
             self.anywhere(text, language)
-
-    def known(self, fact: Fact | None, kind: str, name: str, what: str) -> None:
-        if fact is None:
-            self.unknown.append(Unknown(kind, name, what))
-        else:
-            self.used.append(fact.id)
 
     # --- names that look the same in every language
 
@@ -322,126 +254,7 @@ class _Walk:
         for path in keys:
             self.not_read_or(self.index.settings.get(path), "setting", path)
 
-    # --- Cypher
 
-    def cypher(self, text: str) -> None:
-        """Procedures with their columns, functions, SHOW and DDL of Cypher statements."""
-        items = tokens(text)
-        self.forms(text if not re.search(r"['\"`/]", text) else _masked(items))
-        place, size = 0, len(items)
-        while place < size:
-            token = items[place]
-            if token.kind != "word":
-                place += 1
-                continue
-            upper = token.text.upper()
-            if upper == "CALL" and place + 1 < size and items[place + 1].name:
-                name, place = _dotted_name(items, place + 1)
-                fact = self.index.procedures.get(name)
-                self.known(fact, "procedure", name, "is no procedure of the server")
-                if fact is not None:
-                    self.columns(items, place, fact)
-                continue
-            if upper == "SHOW" and (place == 0 or items[place - 1].text == ";") and place + 1 < size:
-                words = " ".join(item.text.upper() for item in items[place + 1 : place + 3])
-                self.show(words if words == "COMPOSITE DATABASES" else words.partition(" ")[0])
-                place += 2
-                continue
-            start = place
-            name, place = _dotted_name(items, place)
-            if place < size and items[place].text == "(" and items[place].kind == "symbol":
-                before = items[start - 1] if start else None
-                if before is None or before.kind != "symbol" or before.text not in (":", "|", "&", "!", "."):
-                    self.function(name)
-
-    def function(self, name: str) -> None:
-        if "." in name:
-            fact = self.index.functions.get(name)
-        else:
-            fact = self.index.plain.get(name.lower())
-            if fact is None and name.upper() in _KEYWORDS:
-                return
-        self.known(fact, "function", name, "is no function of the server")
-
-    def columns(self, items: tuple[Token, ...], place: int, fact: Fact) -> None:
-        """The names of YIELD after the call that ends before `place` or has its arguments there."""
-        depth = 0
-        while place < len(items) and (depth or items[place].text == "(" or items[place].text == ")"):
-            depth += {"(": 1, ")": -1}.get(items[place].text, 0) if items[place].kind == "symbol" else 0
-            place += 1
-        if place >= len(items) or not items[place].is_word("YIELD"):
-            return
-        expected = True
-        for item in items[place + 1 :]:
-            if item.kind == "symbol" and item.text == ",":
-                expected = True
-            elif item.kind == "symbol" or item.is_word("RETURN", "WHERE", "WITH", "MATCH", "ORDER", "CALL", "UNWIND"):
-                return
-            elif expected:
-                expected = False
-                if fact.yields and item.text not in fact.yields:
-                    columns = ", ".join(fact.yields)
-                    self.known(None, "column", item.text, f"is no column of {fact.id}, which gives {columns}")
-
-    def show(self, words: str) -> None:
-        self.known(self.index.shows.get(words), "statement", f"SHOW {words}", "is no SHOW statement of the server")
-
-    def forms(self, text: str, patterns: Mapping[str, re.Pattern[str]] = REFUSED) -> None:
-        """Statements that this version refuses or ignores, and schema statements of an unknown form."""
-        if not SUSPECT.search(text):
-            return
-        found = False
-        for name, pattern in patterns.items():
-            fact = self.index.refused.get(name)
-            if fact is None or not pattern.search(text) or (self.apart and name == "transaction_in_one_query"):
-                continue
-            found = True
-            self.unknown.append(Unknown("statement", str(fact.value), f"{fact.note}; instead: {fact.instead}"))
-        if not found and patterns is REFUSED:
-            for statement in NEXT.split(text):
-                self.schema_statement(statement.strip())
-
-    def schema_statement(self, text: str) -> None:
-        if not SCHEMA.match(text) or "(" not in text:
-            return
-        for name, pattern in ACCEPTED.items():
-            if pattern.fullmatch(text):
-                self.used.append(f"statement.{name}")
-                return
-        self.unknown.append(
-            Unknown("statement", " ".join(text.split())[:60], "is no form of the statement that is accepted")
-        )
-
-
-def _dotted_name(items: tuple[Token, ...], place: int) -> tuple[str, int]:
-    """The name a.b.c that starts at `place`, and the place after it."""
-    parts = [items[place].text]
-    place += 1
-    while place + 1 < len(items) and items[place].text == "." and items[place + 1].name:
-        parts.append(items[place + 1].text)
-        place += 2
-    return ".".join(parts), place
-
-
-def _masked(items: Iterable[Token]) -> str:
-    """The query with its strings emptied and its comments gone, so that words inside them are not read as keywords."""
-    parts = []
-    for item in items:
-        if item.kind == "string":
-            parts.append("''")
-        elif item.kind == "quoted":
-            parts.append("`" + (item.text if item.text.startswith("vector.") else re.sub(r"\W", "_", item.text)) + "`")
-        else:
-            parts.append(item.text)
-    return re.sub(r" ?\. ?", ".", " ".join(parts))
-
-
-_KEYWORDS = frozenset(
-    """MATCH CREATE MERGE WHERE AND OR XOR NOT IN WITH RETURN ON FOR DELETE THEN ELSE WHEN CASE UNWIND DISTINCT BY SET
-    REMOVE ASSERT REQUIRE AS EXISTS COUNT COLLECT ALL ANY NONE SINGLE REDUCE FOREACH CALL YIELD OPTIONAL EACH CONTAINS
-    STARTS ENDS UNION LIMIT SKIP ASC DESC IS EXPLAIN PROFILE FROM SHORTESTPATH ALLSHORTESTPATHS FILTER USING LET
-    EXTRACT""".split()
-)
 _FOREIGN = frozenset(
     "services version environment env apiVersion kind jobs scrape_configs groups global image networks volumes".split()
 )

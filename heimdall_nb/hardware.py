@@ -83,3 +83,16 @@ def die_with_parent() -> None:
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def fast_bf16() -> bool:
+    """True where bf16 arithmetic is done by the hardware: a GPU that supports it, or a CPU with AVX512_BF16 or AMX.
+
+    Elsewhere bf16 is emulated, a hundred times slower than fp32.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -12,7 +12,9 @@ import pytest
 
 from heimdall_nb.run import ROOT
 
-VERBS = "doctor generate validate correct split train export evaluate profile baselines sql deploy run".split()
+VERBS = (
+    "doctor generate validate correct split add-queries train export evaluate profile baselines sql deploy run".split()
+)
 GOOD = {
     "instruction": "Write",
     "input": "How many?",
@@ -90,7 +92,7 @@ def test_split_refuses_a_broken_file_with_its_place(tmp_path: Path) -> None:
 
 def test_generate_refuses_an_unknown_graph(tmp_path: Path) -> None:
     output = tmp_path / "x.jsonl"
-    refused(heimdall("generate", "--examples", "5", "--graphs", "nowhere", "--output", str(output)), "nowhere")
+    refused(heimdall("generate", "--examples", "100", "--graphs", "nowhere", "--output", str(output)), "nowhere")
     assert not output.exists()
 
 

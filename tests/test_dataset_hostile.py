@@ -10,6 +10,7 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from heimdall_nb.dataset.correct import correct
+from heimdall_nb.dataset.production import add_queries
 from heimdall_nb.dataset.validate import validate
 from heimdall_nb.errors import BadInput
 
@@ -161,7 +163,16 @@ def told_by_correct(path: Path) -> str:
     return str(refused.value)
 
 
-VERBS: list[Callable[[Path], str]] = [told_by_validate, told_by_correct]
+def told_by_add_queries(path: Path) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "good.log"
+        log.write_text("MATCH (n:City) WHERE n.name = 'Oslo' RETURN n.size AS size\n", encoding="utf-8")
+        with pytest.raises(BadInput) as refused:
+            add_queries(log, path)
+    return str(refused.value)
+
+
+VERBS: list[Callable[[Path], str]] = [told_by_validate, told_by_correct, told_by_add_queries]
 
 
 @pytest.mark.parametrize("tell", VERBS)
@@ -180,6 +191,8 @@ def test_each_malformed_line_is_located_and_nothing_changes(tmp_path: Path, tell
 @pytest.mark.parametrize("tell", VERBS)
 @pytest.mark.parametrize("name", other_formats())
 def test_a_file_of_another_format_is_refused(tmp_path: Path, name: str, tell: Callable[[Path], str]) -> None:
+    if name == "empty" and tell is told_by_add_queries:
+        pytest.skip("queries may be added to an empty dataset")
     path = tmp_path / "data.jsonl"
     path.write_bytes(other_formats()[name])
     assert "data.jsonl" in tell(path)

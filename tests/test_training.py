@@ -268,3 +268,25 @@ def test_rows_share_a_schema_and_lose_no_question() -> None:
         mine = {example.input for example in made if example.schema == schema}
         assert {m["content"] for m in row["messages"] if m["role"] == "user"} <= mine
     assert grouped == rows(made, 3, seed=1) != rows(made, 3, seed=2)
+
+
+def test_muon_in_fp32_takes_the_same_steps_as_pytorchs() -> None:
+    import torch
+
+    from heimdall_nb.training.muon import Float32Muon, orthogonal
+
+    generator = torch.Generator().manual_seed(1)
+    weights = [torch.randn(shape, generator=generator) for shape in ((32, 48), (48, 32))]
+    results = []
+    for kind in (torch.optim.Muon, Float32Muon):
+        parameters = [torch.nn.Parameter(weight.clone()) for weight in weights]
+        optimiser = kind(parameters, lr=0.01, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+        for _ in range(3):
+            optimiser.zero_grad()
+            sum((p**2).sum() + p.sum() for p in parameters).backward()
+            optimiser.step()
+        results.append(torch.cat([p.detach().flatten() for p in parameters]))
+    moved = (results[1] - torch.cat([w.flatten() for w in weights])).norm()
+    assert moved > 0.1 and (results[0] - results[1]).norm() < 0.02 * moved  # bf16 keeps three digits
+    found = orthogonal(weights[0], (3.4445, -4.775, 2.0315), 5, 1e-7)
+    assert torch.linalg.svdvals(found).min() > 0.5 and torch.linalg.svdvals(found).max() < 1.5

@@ -42,7 +42,7 @@ def base_corpus(
         raise BadInput(f"{own_share} of {len(graphs)} graphs is no share", "own_share", "Use 0 to 1, and name graphs.")
     known = {name: template for name, template in templates().items() if not template.benchmark}
     if unknown := sorted(set(only or ()) - set(known)):
-        raise BadInput(f"there is no template {unknown[0]!r}", "only", f"Known are: {', '.join(known)}.")
+        raise BadInput(f"there is no template {unknown[0]!r}", "only", "See data/templates/cypher.")
     chosen = [template for name, template in known.items() if only is None or name in only]
     own = [load_schema(name) for name in graphs]
     excluded = exclude if callable(exclude) else lambda graph, text: (graph, text) in exclude

@@ -212,7 +212,7 @@ def chosen(part: str, only: Sequence[str] | None = None, families: Collection[st
     known = templates(part)
     for name in only or ():
         if name not in known:
-            raise BadInput(f"there is no template {name!r}", "only", f"Known are: {', '.join(known)}.")
+            raise BadInput(f"there is no template {name!r}", "only", f"See data/templates/{part}.")
     return [
         template
         for name, template in known.items()

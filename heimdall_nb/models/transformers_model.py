@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from heimdall_nb.errors import BadInput
+from heimdall_nb.hardware import fast_bf16
 from heimdall_nb.models.protocol import Completion
 from heimdall_nb.models.stopping import cut, outcome
 from heimdall_nb.progress import plain, track
@@ -59,13 +60,14 @@ def load_4bit(path: Path | str, where: str = "") -> Any:
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     import bitsandbytes
 
+    dtype = torch.bfloat16 if fast_bf16() else torch.float32
     settings = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_compute_dtype=dtype,
     )
-    model = _model(path, dtype=torch.bfloat16, device_map={"": where or device()}, quantization_config=settings)
+    model = _model(path, dtype=dtype, device_map={"": where or device()}, quantization_config=settings)
     for module in model.modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
             # On CPUs with AVX512-BF16 the first inference would repack the weights, and `dequantize` then

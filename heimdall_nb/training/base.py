@@ -13,7 +13,8 @@ from typing import Any
 
 from heimdall_nb import hardware
 from heimdall_nb.run import read_json, sha256, write_json
-from heimdall_nb.training.config import BaseConfig, autocast, device, fast_bf16, key
+from heimdall_nb.training.config import BaseConfig, autocast, device, key
+from heimdall_nb.training.muon import Float32Muon
 from heimdall_nb.training.report import Report, move_into_place, quiet, temporary_folder
 from heimdall_nb.training.sequences import IGNORED, Tokens, batches, encode, pad, read_corpus, texts
 from heimdall_nb.training.tokenizer import train_tokenizer
@@ -88,7 +89,8 @@ def optimisers(model: Any, config: BaseConfig) -> list[Any]:
     named = dict(model.named_parameters())
     matrices = [p for name, p in named.items() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in named.items() if p.ndim != 2 or "embed" in name]
-    muon = torch.optim.Muon(matrices, lr=config.learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    kind = torch.optim.Muon if hardware.fast_bf16() else Float32Muon
+    muon = kind(matrices, lr=config.learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
     adam = torch.optim.AdamW(others, lr=config.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
     return [muon, adam]
 
@@ -234,7 +236,7 @@ class Training:
             "vocabulary": len(self.tokenizer),
             "sequences": len(self.sequences),
             "tokens": self.tokens,
-            "precision": "bf16 autocast" if fast_bf16() else "fp32",
+            "precision": "bf16 autocast" if hardware.fast_bf16() else "fp32",
             "history": self.history,
             "evaluations": self.evaluations,
             "timing": {"seconds": round(self.seconds, 1), "tokens_per_second": round(self.tokens / self.seconds)},

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from heimdall_nb import hardware
 from heimdall_nb.errors import BadInput
 
 
@@ -89,18 +90,8 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def fast_bf16() -> bool:
-    """True where bf16 arithmetic is done by the hardware: a GPU that supports it, or a CPU with AVX512_BF16 or AMX."""
-    import torch
-
-    if device() == "cuda":
-        return torch.cuda.is_bf16_supported()
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
 def autocast() -> AbstractContextManager[None]:
     """bf16 autocast where it is fast; otherwise everything stays in fp32."""
     import torch
 
-    return torch.autocast(device(), torch.bfloat16, enabled=fast_bf16())
+    return torch.autocast(device(), torch.bfloat16, enabled=hardware.fast_bf16())

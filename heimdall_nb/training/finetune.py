@@ -20,7 +20,7 @@ from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.models.transformers_model import load_4bit, load_tokenizer, load_weights
 from heimdall_nb.prompts import Conversation, chat_template, conversation
 from heimdall_nb.run import read_json, sha256, write_json
-from heimdall_nb.training.config import FinetuneConfig, device, fast_bf16, key
+from heimdall_nb.training.config import FinetuneConfig, device, key
 from heimdall_nb.training.report import Report, move_into_place, quiet, temporary_folder
 from heimdall_nb.training.sequences import IGNORED, encode
 
@@ -103,7 +103,7 @@ def arguments(rows_learnt: int, checkpoints: Path, config: FinetuneConfig) -> An
         packing=False,
         pad_to_multiple_of=64,  # few shapes: see sequences.pad
         train_sampling_strategy="group_by_length",
-        bf16=fast_bf16(),
+        bf16=hardware.fast_bf16(),
         fp16=False,
         activation_checkpointing=False,
         use_cpu=device() == "cpu",
@@ -206,7 +206,7 @@ def _summary(trainer: Any, started: float) -> dict[str, Any]:
         "trainable": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "total": trainer.model.num_parameters(),
         "footprint_mb": round(trainer.model.get_memory_footprint() / 2**20, 2),
-        "precision": "bf16" if fast_bf16() else "fp32",
+        "precision": "bf16" if hardware.fast_bf16() else "fp32",
         "memory_mb": round(memory, 1),
         "timing": {"seconds": round(seconds, 1)},
     }
