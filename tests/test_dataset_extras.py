@@ -14,6 +14,7 @@ from heimdall_nb.dataset.example import load
 from heimdall_nb.dataset.extras import custom, from_repository
 from heimdall_nb.dataset.validate import validate
 from heimdall_nb.errors import BadInput
+from heimdall_nb.prompts import TASKS
 
 MINE = {
     "instruction": "Answer a question about NornicDB.",
@@ -48,7 +49,10 @@ def test_own_examples_stand_beside_the_number_asked_for(tmp_path: Path) -> None:
         ([MINE | {"output": ""}], "line 1.*output"),
         ([{"input": "?"}], "line 1"),
         ([], "no example"),
-        ([MINE | {"graph": "movies", "output": "MATCH (a:Dragon) RETURN a.x AS x", "part": "cypher"}], "Dragon|schema"),
+        (
+            [MINE | {"instruction": TASKS["cypher"], "graph": "movies", "output": "MATCH (a:Dragon) RETURN a.x AS x"}],
+            "Dragon",
+        ),
     ],
 )
 def test_faulty_examples_are_located(records: list[dict[str, Any]], words: str, tmp_path: Path) -> None:

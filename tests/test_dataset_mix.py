@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,14 @@ def test_the_same_plan_gives_the_same_bytes_in_one_process_or_two(
     mix.write(tmp_path / "two.jsonl", mix.plan(EXAMPLES, 5, GRAPHS), workers=2)
     assert (tmp_path / "two.jsonl").read_bytes() == path.read_bytes()
     assert [item.name for item in tmp_path.iterdir()] == ["two.jsonl"]  # no temporary file stays
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    gone, alive = tmp_path / ".all.jsonl.999999999.parts", tmp_path / f".all.jsonl.{os.getppid()}.parts"
+    for folder in (gone, alive):
+        folder.mkdir()
+    mix.write(tmp_path / "all.jsonl", mix.plan(100, 5, GRAPHS, "0/100/0/0"), workers=1)
+    assert not gone.exists() and alive.exists() and (tmp_path / "all.jsonl").exists()
 
 
 def test_another_seed_gives_other_questions(made: tuple[Path, list[Example]], tmp_path: Path) -> None:
@@ -162,7 +171,7 @@ def test_bad_plans_are_refused(arguments: dict[str, Any], word: str) -> None:
 
 
 def test_too_many_are_refused_and_leave_nothing(tmp_path: Path) -> None:
-    plan = mix.Plan(3000, 5, ("movies",), {"plugins": 1}, {"plugins": ["plugin_configuration"]})
+    plan = mix.Plan(5000, 5, ("movies",), {"nornicdb": 1}, {"nornicdb": ["schema"]})
     with pytest.raises(BadInput, match="run out"):
         mix.write(tmp_path / "none.jsonl", plan, workers=1)
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -96,9 +96,8 @@ def name_disagreements(question: str, query: str, schema: GraphSchema) -> list[s
     """Names of the query that the question does not say, and labels that it says and the query does not use."""
     used = used_names(query)
     known = _vocabulary(schema)
-    named = {*used.labels, *used.types, *used.properties}  # a text that is also a name: ['title']
     values = (_text(token.text) for token in tokens(query) if token.kind == "string")
-    text = _Text(question, (value for value in values if value not in named))
+    text = _Text(question, values, {*used.labels, *used.types, *used.properties})
     unsaid = [("relationship type", name) for name in used.types if not text.says(known.types.get(name, ()), name)]
     implied = _implied_labels(schema, [name for name in used.types if ("relationship type", name) not in unsaid])
     unsaid += [("label", n) for n in used.labels if n not in implied and not text.says(known.labels.get(n, ()), n)]
@@ -195,11 +194,11 @@ def _flat(text: str) -> str:
 class _Text:
     """A question to look phrases up in. Where it says a text value, it says no name."""
 
-    def __init__(self, question: str, literals: Iterable[str]) -> None:
+    def __init__(self, question: str, literals: Iterable[str], names: Collection[str] = ()) -> None:
         for literal in sorted(filter(str.strip, literals), key=len, reverse=True):
             if f"'{literal}'" in question:
                 question = question.replace(f"'{literal}'", " , ")
-            else:  # said without quotation marks: the last mention is the value, others may be names
+            elif literal not in names:  # without quotation marks: the last mention is the value, others may be names
                 said = list(re.finditer(rf"(?<!\w){re.escape(literal)}(?!\w)", question))
                 question = f"{question[: said[-1].start()]} , {question[said[-1].end() :]}" if said else question
         self.flat = f" {_flat(question)} "

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from heimdall_nb.dataset.example import Example, normalise
+from heimdall_nb.dataset.generate import ENUMERATED, apart
 from heimdall_nb.dataset.graphs import GraphSchema, load_schema
 from heimdall_nb.dataset.invent import invent_schema
 from heimdall_nb.dataset.questions import STYLES, ask
@@ -65,10 +66,12 @@ def _turns(
     excluded: Callable[[str, str], bool],
 ) -> list[list[str]]:
     found: dict[str, str] = {}
+    groups = apart(chosen)  # in the shares that a dataset has
     for _ in range(_TRIES * number):
         if len(found) == number:
             return [[question, query] for question, query in found.items()]
-        template = chosen[int(rng.random() * len(chosen))]
+        drawn = groups[rng.random() < ENUMERATED] if len(groups) > 1 else groups[0]
+        template = drawn[int(rng.random() * len(drawn))]
         try:
             binding = bind(template, schema, SampledValues(), rng)
         except NoBinding:

@@ -129,7 +129,7 @@ class Maker:
 
 def turns(chosen: Sequence[Template], failures: dict[str, int], rng: random.Random) -> Iterator[Template]:
     """The templates in turn, in rounds, without those that failed PATIENCE times; the enumeration at its own share."""
-    waiting = [_rounds(group, failures, rng) for group in _apart(chosen)]
+    waiting = [_rounds(group, failures, rng) for group in apart(chosen)]
     if len(waiting) == 1:
         yield from waiting[0]
         return
@@ -142,7 +142,8 @@ def turns(chosen: Sequence[Template], failures: dict[str, int], rng: random.Rand
         yield template
 
 
-def _apart(chosen: Sequence[Template]) -> list[list[Template]]:
+def apart(chosen: Sequence[Template]) -> list[list[Template]]:
+    """The templates without and with those of the enumeration; one list where either is empty."""
     rest = [template for template in chosen if template.family != ENUMERATION]
     enumeration = [template for template in chosen if template.family == ENUMERATION]
     return [rest, enumeration] if rest and enumeration else [rest or enumeration]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from heimdall_nb import progress
@@ -121,8 +121,7 @@ def write(output: Path | str, plan: Plan, workers: int = 0, extra: Sequence[Exam
     """
     output = Path(output)
     held = frozenset((item.graph or "", normalise(text)) for item in extra for text in (item.input, item.output))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    folder = _folder(output)
     try:
         counts = _make_all(plan, folder, workers or (1 if plan.examples <= ALONE else threads()), held)
         quotas = plan.quotas()
@@ -135,6 +134,20 @@ def write(output: Path | str, plan: Plan, workers: int = 0, extra: Sequence[Exam
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return quotas
+
+
+def _folder(output: Path) -> Path:
+    """A folder beside `output` for its parts; what a killed process left behind goes."""
+    for left in output.parent.glob(f".{output.name}.*.parts"):
+        if not psutil.pid_exists(int(left.name.split(".")[-2])):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = output.with_name(f".{output.name}.{os.getpid()}.parts")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()
+    except OSError as problem:
+        raise BadInput(f"cannot be written ({problem.strerror})", str(output), "Choose another folder.") from None
+    return folder
 
 
 def _make_all(plan: Plan, folder: Path, workers: int, held: Held) -> dict[str, int]:

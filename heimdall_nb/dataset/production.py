@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections import Counter
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack, closing
@@ -76,7 +77,7 @@ def add_queries(
     nothing has changed on disk.
     """
     log, dataset, output = Path(log), Path(dataset), Path(output or dataset)
-    if output.resolve() != dataset.resolve():
+    if os.path.abspath(output) != os.path.abspath(dataset):
         adder = _read(log, dataset, graph, form, limit, secrets_only, engine)
         adder.done.written = atomic_text(output, "".join(_lines(dataset, adder.made)))
         return adder.done
