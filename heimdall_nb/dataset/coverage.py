@@ -1,4 +1,4 @@
-"""What a set of queries exercises of Cypher, construct by construct, and a picture of a schema."""
+"""What a set of queries exercises of Cypher, construct by construct."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Template:
     @property
     def needs_schema(self) -> bool:
         """Whether a slot is drawn from a schema; a template that needs none is used without a graph."""
-        return any(kind in SCHEMA_KINDS for _, kind, _ in self.bind)
+        return self.part == "cypher" or any(kind in SCHEMA_KINDS for _, kind, _ in self.bind)
 
     @property
     def writes(self) -> bool:
