@@ -54,7 +54,7 @@ def card(
         _sizes(examples),
         _counted("graph", (e.graph or "(none)" for e in examples), len(examples)),
         "## How it is known to be true\n",
-        "Each claim was checked again on the finished file, by code that the generator does not use.\n",
+        "Each claim was checked again on the finished file, by code that knows no template and no binding.\n",
         _table(
             ("claim", "checked on", "broken by"),
             ((claim, counts["checked"], counts["failed"]) for claim, counts in sorted(audits.items())),

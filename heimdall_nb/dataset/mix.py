@@ -194,7 +194,7 @@ def _runner(workers: int) -> Iterator[Callable[[list[Any]], list[dict[str, int]]
     with ExitStack() as stack:
         execute: Callable[..., Iterator[dict[str, int]]] = map
         if workers > 1:
-            pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=die_with_parent)
+            pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start)
             execute = stack.enter_context(pool).map
         try:
             yield lambda jobs: list(progress.track(execute(_job, jobs), "graphs", len(jobs)))
@@ -202,6 +202,12 @@ def _runner(workers: int) -> Iterator[Callable[[list[Any]], list[dict[str, int]]
             raise HeimdallError(
                 "A process that made examples was ended from outside. Try again with --workers 1."
             ) from None
+
+
+def _start() -> None:
+    """A worker ends with its parent, and its Java machine takes no more memory than small graphs need."""
+    die_with_parent()
+    os.environ.setdefault("HEIMDALL_JAVA_HEAP", "160m")
 
 
 def _job(arguments: tuple[Plan, Job, Path, Held]) -> dict[str, int]:

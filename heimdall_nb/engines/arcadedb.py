@@ -23,7 +23,7 @@ from heimdall_nb.engines.graph import GraphInstance, Refusal, RefusalKind, Rows
 from heimdall_nb.engines.java_values import Converter
 from heimdall_nb.errors import BadInput
 
-HEAP = "512m"
+HEAP = "HEIMDALL_JAVA_HEAP"  # variable that limits the memory of the Java machine; 512m where it is not set
 
 # -Xrs leaves signals to Python: with Java's own handler, ending this process by SIGTERM crashes it. No crash files.
 JAVA = ("-Xrs", "-XX:-CreateCoredumpOnCrash", f"-XX:ErrorFile={os.devnull}")
@@ -275,7 +275,9 @@ def _start_java() -> None:
         settings = Path(folder) / "logging.properties"
         settings.write_text(_QUIET, encoding="utf-8")
         with _standard_error_closed():
-            jvm.start_jvm(heap_size=HEAP, jvm_args=[f"-Djava.util.logging.config.file={settings}", *JAVA])
+            jvm.start_jvm(
+                heap_size=os.environ.get(HEAP, "512m"), jvm_args=[f"-Djava.util.logging.config.file={settings}", *JAVA]
+            )
         import jpype
 
         configuration = jpype.JClass("com.arcadedb.GlobalConfiguration")
