@@ -275,9 +275,8 @@ def _start_java() -> None:
         settings = Path(folder) / "logging.properties"
         settings.write_text(_QUIET, encoding="utf-8")
         with _standard_error_closed():
-            jvm.start_jvm(
-                heap_size=os.environ.get(HEAP, "512m"), jvm_args=[f"-Djava.util.logging.config.file={settings}", *JAVA]
-            )
+            options = [f"-Djava.util.logging.config.file={settings}", *JAVA]
+            jvm.start_jvm(heap_size=os.environ.get(HEAP, "512m"), jvm_args=options)
         import jpype
 
         configuration = jpype.JClass("com.arcadedb.GlobalConfiguration")
