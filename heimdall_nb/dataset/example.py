@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from heimdall_nb.dataset.jsonl import Fault, printable, records
+from heimdall_nb.dataset.sizes import CONTEXT_SIZES
 from heimdall_nb.errors import BadInput
 from heimdall_nb.prompts import TASKS
 from heimdall_nb.run import atomic_text
 
-CONTEXT_SIZES = ("small", "medium", "large", "xl")
 REQUIRED = ("instruction", "input", "output", "category", "context_size")
 
 

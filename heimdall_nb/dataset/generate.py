@@ -22,7 +22,7 @@ from heimdall_nb.dataset.plugin_slots import PluginBinder
 from heimdall_nb.dataset.questions import STYLES, ask
 from heimdall_nb.dataset.sizes import context_size
 from heimdall_nb.dataset.slots import Binder, Binding, InstanceValues, NoBinding, SampledValues
-from heimdall_nb.dataset.templates import Template, templates
+from heimdall_nb.dataset.templates import PARTS, Template, templates
 from heimdall_nb.engines.graph import GraphEngine, Rows
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.prompts import TASKS, conversation, render
@@ -192,17 +192,15 @@ def category_generator(
     """
 
     def more(category: str, number: int, have: list[Example]) -> list[Example]:
-        from heimdall_nb.dataset.templates import PARTS
-
-        known = {(item.graph or "", normalise(item.input)) for item in have}
+        known = {(item.graph or "", normalise(item.input)) for item in have} | set(held_out)
         parts = {item.part for item in have} or set(PARTS)
         made: list[Example] = []
         for part in (part for part in PARTS if part in parts):
             wanted = tuple(item for item in chosen(part) if item.family == category)
             for graph in graphs if wanted else ():
                 share = number - len(made) if graph == graphs[-1] else -(-number // len(graphs))
-                choice = Choice(wanted, held_out=known | set(held_out))
-                made += islice(Maker(graph, seed, nodes, engines()).examples(part, choice), max(0, share))
+                maker = Maker(graph, seed, nodes, engines())
+                made += islice(maker.examples(part, Choice(wanted, held_out=known)), max(0, share))
         return made[:number]
 
     return more

@@ -28,6 +28,7 @@ from heimdall_nb.dataset.example import Example, normalise
 from heimdall_nb.dataset.generate import Choice, Engines, Held, Maker, chosen
 from heimdall_nb.dataset.graphs import schema_names
 from heimdall_nb.dataset.templates import PARTS, Template
+from heimdall_nb.engines.arcadedb import HEAP, ArcadeDB
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.hardware import die_with_parent, threads
 from heimdall_nb.run import DATA
@@ -207,7 +208,7 @@ def _runner(workers: int) -> Iterator[Callable[[list[Any]], list[dict[str, int]]
 def _start() -> None:
     """A worker ends with its parent, and its Java machine takes no more memory than small graphs need."""
     die_with_parent()
-    os.environ.setdefault("HEIMDALL_JAVA_HEAP", "160m")
+    os.environ.setdefault(HEAP, "160m")
 
 
 def _job(arguments: tuple[Plan, Job, Path, Held]) -> dict[str, int]:
@@ -229,8 +230,6 @@ def _job(arguments: tuple[Plan, Job, Path, Held]) -> dict[str, int]:
 @lru_cache(maxsize=1)
 def engines() -> Engines:
     """Two graph engines of this process, one for each instance of a graph."""
-    from heimdall_nb.engines.arcadedb import ArcadeDB
-
     return ArcadeDB(), ArcadeDB()
 
 

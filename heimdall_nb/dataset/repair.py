@@ -6,8 +6,8 @@ from dataclasses import MISSING, fields, replace
 from functools import lru_cache
 from typing import Any
 
-from heimdall_nb.dataset.example import CONTEXT_SIZES, REQUIRED, Example, has_own_id
-from heimdall_nb.dataset.sizes import context_size
+from heimdall_nb.dataset.example import REQUIRED, Example, has_own_id
+from heimdall_nb.dataset.sizes import CONTEXT_SIZES, context_size
 from heimdall_nb.dataset.templates import PARTS, templates
 from heimdall_nb.errors import BadInput
 from heimdall_nb.prompts import TASKS, conversation, render
