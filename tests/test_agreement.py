@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 import pytest
 
-from heimdall_nb.dataset.agreement import audit, disagreements, name_disagreements, schema_of
+from heimdall_nb.dataset.agreement import disagreements, name_disagreements, schema_of
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.dataset.graphs import load_schema
 from heimdall_nb.dataset.query_names import used_names
@@ -134,17 +133,3 @@ def test_every_name_of_generated_questions_is_needed(arcadedb: object) -> None:
             tried += 1
             found += bool(name_disagreements(wrong, item.output, MOVIES))
     assert tried > 20 and found == tried
-
-
-def test_the_audit_counts_shares() -> None:
-    good = example(*AGREE[0])
-    empty = replace(good, answer="e3b0c44298fc1c14", check="executed")
-    bad = example(DISAGREE[0][0], DISAGREE[0][1])
-    said = audit(
-        [good, empty, bad, replace(good, part="nornicdb", graph=None, instruction="Answer a question about NornicDB.")]
-    )
-    assert said["examples"] == 4 and said["cypher"] == 3 and said["part"] == {"cypher": 3, "nornicdb": 1}
-    assert (
-        said["literals_agree"] == 1.0 and said["names_agree"] == pytest.approx(2 / 3) and said["empty_or_zero"] == 1.0
-    )
-    assert audit([])["names_agree"] is None

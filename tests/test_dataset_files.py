@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heimdall_nb.dataset.agreement import missing_literals
 from heimdall_nb.dataset.correct import correct
 from heimdall_nb.dataset.example import Example, load, save
 from heimdall_nb.dataset.split import leakage, left_out, masked_overlap, split
-from heimdall_nb.dataset.validate import compare, masked, missing_literals, validate
+from heimdall_nb.dataset.validate import compare, masked, validate
 from heimdall_nb.errors import BadInput
 
 GRAPHS = ("movies", "shop")

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, strategies
 
 from heimdall_nb.dataset import corpus, invent, questions, words
+from heimdall_nb.dataset.agreement import missing_literals
 from heimdall_nb.dataset.coverage import KINDS, canonical, constructs, coverage, coverage_table, used
 from heimdall_nb.dataset.example import Example, normalise
 from heimdall_nb.dataset.generate import degenerate
 from heimdall_nb.dataset.graphs import instantiate, load_schema, schema_names
 from heimdall_nb.dataset.slots import Binding, InstanceValues, NoBinding, Slot, literal
 from heimdall_nb.dataset.templates import Template, bind, families, templates
-from heimdall_nb.dataset.validate import missing_literals
 from heimdall_nb.engines.cypher_check import name_faults
 from heimdall_nb.engines.graph import GraphInstance, Rows
 from heimdall_nb.errors import BadInput

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heimdall_nb.dataset.agreement import missing_literals
 from heimdall_nb.dataset.describe import describe
 from heimdall_nb.dataset.example import Example, load, save
 from heimdall_nb.dataset.graphs import instantiate, load_schema
@@ -23,7 +24,7 @@ from heimdall_nb.dataset.production import add_queries, shape
 from heimdall_nb.dataset.query_log import LONGEST_LINE, SAMPLE, read_log
 from heimdall_nb.dataset.slots import Binder, InstanceValues, NoBinding
 from heimdall_nb.dataset.templates import templates
-from heimdall_nb.dataset.validate import missing_literals, validate
+from heimdall_nb.dataset.validate import validate
 from heimdall_nb.errors import BadInput
 from heimdall_nb.prompts import TASKS
 

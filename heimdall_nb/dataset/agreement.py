@@ -6,12 +6,9 @@ value word for word, a label, a property or a relationship type as its identifie
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
 
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.dataset.graphs import GraphSchema, load_schema
@@ -230,43 +227,6 @@ def _stem(word: str) -> str:
 
 def _stemmed(text: str) -> str:
     return " ".join(map(_stem, text.split()))
-
-
-_ABOUT_NAMES = re.compile("names the|does not say the ")
-
-# Hashes of results that prove little, as the generator stores them.
-_NOTHING = frozenset(
-    hashlib.sha256(rows.encode()).hexdigest()[:16] for rows in ("", "[0]", "[null]", "[false]", '[""]')
-)
-
-
-def audit(examples: Iterable[Example]) -> dict[str, Any]:
-    """Shares over a dataset: of the Cypher examples, how many agree in values and in names; and what it is made of.
-
-    `empty_or_zero` is the share of the read results whose stored hash is that of no row, or of one zero, null, false
-    or empty value. A share is None where there is nothing to look at.
-    """
-    counts: Counter[str] = Counter()
-    made_of = {name: Counter() for name in ("part", "style", "check")}
-    for example in examples:
-        made_of["part"][example.part] += 1
-        made_of["style"][example.style] += 1
-        made_of["check"][example.check.partition(":")[0]] += 1
-        counts["read"] += example.answer is not None
-        counts["empty_or_zero"] += example.answer in _NOTHING
-        if example.task == "cypher":
-            schema = schema_of(example)
-            counts["cypher"] += 1
-            found = disagreements(example, schema)
-            named = [line for line in found if _ABOUT_NAMES.match(line)]
-            counts["literals_agree"] += len(named) == len(found)
-            counts["with_schema"] += schema is not None
-            counts["names_agree"] += schema is not None and not named
-    of = {"literals_agree": "cypher", "names_agree": "with_schema", "empty_or_zero": "read"}
-    shares = {name: counts[name] / counts[whole] if counts[whole] else None for name, whole in of.items()}
-    return {"examples": sum(made_of["part"].values()), "cypher": counts["cypher"], **shares} | {
-        name: dict(sorted(counter.items())) for name, counter in made_of.items()
-    }
 
 
 @lru_cache(maxsize=256)

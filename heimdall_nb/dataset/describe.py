@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from heimdall_nb.dataset.agreement import missing_literals
 from heimdall_nb.dataset.describe_patterns import Patterns
 from heimdall_nb.dataset.describe_words import Names, NotUnderstood, Ref, Scope, Spoken, listed, merged, split
 from heimdall_nb.dataset.graphs import GraphSchema
-from heimdall_nb.dataset.validate import missing_literals
 from heimdall_nb.engines.cypher_patterns import Clause, clauses
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol, tree, word
 

@@ -208,7 +208,7 @@ def _runner(workers: int) -> Iterator[Callable[[list[Any]], list[dict[str, int]]
 def _start() -> None:
     """A worker ends with its parent, and its Java machine takes no more memory than small graphs need."""
     die_with_parent()
-    os.environ.setdefault(HEAP, "160m")
+    os.environ.setdefault(HEAP, "64m")
 
 
 def _job(arguments: tuple[Plan, Job, Path, Held]) -> dict[str, int]:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from heimdall_nb.dataset.agreement import disagreements, schema_of
-from heimdall_nb.dataset.agreement import missing_literals as missing_literals  # notebook 01's exercises use it
 from heimdall_nb.dataset.example import Example, has_own_id, normalise, scan_lines
 from heimdall_nb.dataset.jsonl import Fault, printable
 from heimdall_nb.dataset.validation_report import Comparison, Report, ratio, spread

@@ -26,7 +26,14 @@ from heimdall_nb.errors import BadInput
 HEAP = "HEIMDALL_JAVA_HEAP"  # variable that limits the memory of the Java machine; 512m where it is not set
 
 # -Xrs leaves signals to Python: with Java's own handler, ending this process by SIGTERM crashes it. No crash files.
-JAVA = ("-Xrs", "-XX:-CreateCoredumpOnCrash", f"-XX:ErrorFile={os.devnull}")
+# The quick compiler and the serial collector: many short statements on few cores gain nothing from the others' threads.
+JAVA = (
+    "-Xrs",
+    "-XX:-CreateCoredumpOnCrash",
+    f"-XX:ErrorFile={os.devnull}",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+)
 
 # Java's own exception name -> what the refusal is called. What is not listed is a gap of the engine.
 _KINDS: dict[str, RefusalKind] = {

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from heimdall_nb.dataset.agreement import missing_literals
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.dataset.generate import answer_hash
-from heimdall_nb.dataset.validate import missing_literals
 from heimdall_nb.engines.graph import GraphEngine, Refusal
 
 _REFERENCE = (
