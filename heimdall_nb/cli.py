@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -114,13 +115,74 @@ def _stage_verb(name: str, number: str, summary: str) -> None:
 for _name, _number, _summary in (
     ("train", "03", "Train the base where there is none, and fine-tune it with QLoRA"),
     ("export", "04", "Merge, write GGUF, quantise, and prove that the file is the model that was trained"),
-    ("evaluate", "05", "Score the exported model on held-out questions"),
     ("profile", "06", "Measure lengths, memory and speed against the context size"),
-    ("baselines", "07", "Compare zero-shot, few-shot and ReAct with the fine-tuned model"),
+    ("baselines", "07", "Compare prompting, ReAct, voting and grammars with the fine-tuned model, on one leader board"),
     ("sql", "08", "Train and score the text-to-SQL track"),
     ("deploy", "09", "Write the folder that NornicDB uses"),
 ):
     _stage_verb(_name, _number, _summary)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        Path | None, typer.Option(help="GGUF file, or folder of a Hugging Face model; without it, notebook 05 runs")
+    ] = None,
+    examples: Annotated[
+        str, typer.Option(help="benchmark set (iid, template, graph, style, operations) or JSONL file")
+    ] = "iid",
+    suite: Annotated[Path | None, typer.Option(help="test suite for TS; the committed one where there is one")] = None,
+    items: Annotated[int, typer.Option(min=0, help="ask only the first so many; 0 for all")] = 0,
+    nodes: Annotated[int, typer.Option(min=10, help="nodes of each graph")] = 60,
+    graph_seed: Annotated[
+        int | None, typer.Option(help="seed of the graphs; 2026 for benchmark sets, else 7", show_default=False)
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="folder for answers, scores and report")] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 192,
+    context: Annotated[int, typer.Option(min=64, help="window of a GGUF file in tokens")] = 2048,
+    perplexity: Annotated[bool, typer.Option(help="perplexity of the gold answers")] = True,
+    similarity: Annotated[
+        str, typer.Option(help="embedding model: folder or hub name; empty for the usual one, none for no similarity")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print the summary as JSON")] = False,
+    run: RunName = "",
+    preset: Preset = "nano",
+    set_: Sets = None,
+    force: Force = False,
+) -> None:
+    """Score a model on held-out questions, by execution: VA, EX, TS, errors, report (notebook 05, or --model)."""
+    from heimdall_nb.errors import BadInput
+
+    if model is None:
+        if examples != "iid" or suite or items or output or as_json:
+            raise BadInput(
+                "need --model", "--examples, --suite, --items, --output, --json", "Give it, or --set items=N."
+            )
+        _stage("05", run, preset, set_, force)
+        return
+    from heimdall_nb.evaluation import evaluate as evaluation
+    from heimdall_nb.run import reports_root
+
+    if run or set_ or force:
+        raise BadInput("belong to notebook 05", "--run, --set, --force", "Leave them out, or leave out --model.")
+    folder = output or reports_root() / "evaluate" / "artifacts" / f"{model.stem}-{Path(examples).stem}"
+    with contextlib.redirect_stdout(sys.stderr):  # progress; what is printed below can be piped
+        done = evaluation.run(
+            model,
+            examples,
+            folder,
+            items,
+            suite,
+            graph_seed,
+            context,
+            nodes=nodes,
+            max_new_tokens=max_new_tokens,
+            with_perplexity=perplexity,
+            similarity_model=similarity,
+        )
+    print(json.dumps(done.summary, indent=2, ensure_ascii=False) if as_json else evaluation.text(done.summary))
+    if not as_json:
+        print(f"\nreport: {folder / 'report.html'}")
 
 
 @app.command()

@@ -39,3 +39,12 @@ def two_engines() -> Any:
     from heimdall_nb.dataset.mix import engines
 
     return engines()
+
+
+@pytest.fixture(scope="session")
+def bolt() -> Iterator[Any]:
+    """A running Bolt server with an empty database: address, account, and the number of its process."""
+    import bolt_server
+
+    with bolt_server.started() as server:
+        yield server

@@ -105,6 +105,34 @@ def test_masking_removes_values():
     assert fewshot.masked("Books after 2010 by 'Ann'?") == fewshot.masked("books after 1,999 by 'Bob'")
 
 
+def test_a_skeleton_masks_names_and_values():
+    one = fewshot.skeleton("MATCH (m:Movie {title: 'Up'}) WHERE m.released > 2000 RETURN count(m) AS n LIMIT 3")
+    two = fewshot.skeleton("match (b:`ORDER` {Limit: 'x'}) where b.count > 7.5 return count(b) as total limit $k")
+    assert one == two and ("COUNT", "(") in one and (">", "□") in one and (":", "_") in one
+    assert fewshot.skeleton("MATCH (m:Movie) RETURN m.title") != fewshot.skeleton("MATCH (m:Movie) RETURN max(m.title)")
+    assert ("=", "_") in fewshot.skeleton("RETURN a = b") and not fewshot.skeleton("")
+
+
+def test_structure_follows_the_draft_and_falls_back_on_the_question():
+    asked = ITEMS[0]  # how many movies were released after 2010?
+    draft = "MATCH (x:Person) RETURN DISTINCT x.name"
+    assert fewshot.exemplars(POOL, asked, 1, "structure", draft) == [POOL[2]]
+    assert fewshot.exemplars(POOL, asked, 1, "structure", "```cypher\n" + draft + "\n```") == [POOL[2]]
+    assert fewshot.exemplars(POOL, asked, 2, "structure", "") == fewshot.exemplars(POOL, asked, 2, "similar")
+
+
+def test_structure_pays_for_its_drafts(tmp_path):
+    model, settings = Scripted(lambda c: "RETURN 1"), {"how": "structure"}
+    drafts = [Completion("MATCH (x:Person) RETURN DISTINCT x.name", 40, 5, 0.5, "ok")] * 3
+    answers = fewshot.answer(model, ITEMS, POOL, 1, tmp_path / "a.jsonl", drafts=drafts, **settings)
+    assert [(a.text, a.prompt_tokens, a.new_tokens, a.seconds) for a in answers] == [("RETURN 1", 140, 12, 0.75)] * 3
+    assert any(POOL[2].output in str(c) for c in model.seen)
+    again = fewshot.answer(model, ITEMS, POOL, 1, tmp_path / "a.jsonl", drafts=drafts, **settings)
+    assert again == answers and sum(model.batches) == 3
+    with pytest.raises(BadInput, match="0 drafts for 3"):
+        fewshot.answer(model, ITEMS, POOL, 1, tmp_path / "a.jsonl", **settings)
+
+
 def test_few_shot_prompts_hold_the_exemplars_as_turns(tmp_path):
     model = Scripted(lambda c: "RETURN 1")
     answers = fewshot.answer(model, ITEMS, POOL, 2, tmp_path / "a.jsonl", how="similar")
@@ -201,6 +229,14 @@ def test_writes_and_errors_come_back_as_observations(arcadedb, tmp_path):
     assert observations[2] == "1 row. 7\n[7]"
     assert not trace.finished and trace.answer == "RETURN 7" and len(trace.steps) == 4
     assert arcadedb.run("MATCH (n:Movie) RETURN count(n) > 0").rows == ((True,),)
+
+
+def test_react_begins_no_step_past_its_tokens(arcadedb, tmp_path):
+    model = Scripted(lambda c: "Action: run_query[RETURN 7]")  # 107 tokens a step
+    limit = {"max_steps": 9, "max_tokens": 300}
+    trace = react.solve(model, ITEMS[:1], arcadedb, instance_of, tmp_path / "r.jsonl", **limit)[0]
+    assert len(trace.steps) == 3 and trace.tokens == 321
+    assert trace.answer == "RETURN 7" and not trace.finished and trace.outcome == "ok"
 
 
 def test_without_any_action_the_last_reply_is_the_answer(arcadedb, tmp_path):

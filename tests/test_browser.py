@@ -24,6 +24,7 @@ def make(number: int, category: str = "filter", answer: str = "MATCH (n) RETURN 
 
 
 SOME = [make(n, "filter" if n % 3 else "path", f"MATCH (n {{k: {n}}}) RETURN n") for n in range(1, 31)]
+VIEW = browser.of_examples()
 
 
 def test_a_page_is_a_table_with_the_numbers_of_its_rows() -> None:
@@ -40,9 +41,9 @@ def test_pages_are_counted_from_one(number: int, size: int) -> None:
 
 
 def test_filters_and_the_search_are_combined() -> None:
-    assert len(browser.matching(SOME, {"category": "path"})) == 10
-    assert [e.input for e in browser.matching(SOME, {"category": "path"}, "K: 3}")] == ["Question 3?"]
-    assert browser.matching(SOME, {"category": browser.ALL, "part": "cypher"}) == SOME
+    assert len(browser.matching(SOME, VIEW, {"category": "path"})) == 10
+    assert [e.input for e in browser.matching(SOME, VIEW, {"category": "path"}, "K: 3}")] == ["Question 3?"]
+    assert browser.matching(SOME, VIEW, {"category": browser.ALL, "part": "cypher"}) == SOME
     with pytest.raises(BadInput, match="not a field"):
         browser.browse(SOME, fields=("categories",))
 
@@ -52,7 +53,7 @@ def test_without_a_front_end_one_example_of_each_category_is_shown() -> None:
     assert not browser.interactive()  # pytest is no notebook
     assert shown._repr_html_().count("<pre") == 2 == int(repr(shown).split()[0])
     assert "Question 1?" in shown._repr_html_() and "Question 3?" in shown._repr_html_()
-    assert "No example" in browser.plain([])
+    assert "No example" in browser.plain([], VIEW)
 
 
 @given(st.text(max_size=60))
@@ -79,7 +80,7 @@ def test_keywords_texts_and_numbers_are_coloured() -> None:
 
 def test_the_widget_filters_searches_and_steps() -> None:
     widgets = pytest.importorskip("ipywidgets")
-    box = browser._widget(SOME, browser.FIELDS)
+    box = browser._widget(SOME, VIEW)
     filters, controls, view = box.children
     category = next(item for item in filters.children if item.description == "category")
     search, back, forward, place = controls.children

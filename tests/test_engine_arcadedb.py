@@ -110,8 +110,8 @@ def test_parameters(tiny):
         ("CALL nope.nothing()", "engine"),
         ("CALL { CREATE (n:X) RETURN n } RETURN n", "write"),
         ("PROFILE CREATE (n:X) RETURN n", "write"),
-        ("CALL do.when(true, 'CREATE (n:X) RETURN n', '', {}) YIELD value RETURN value", "engine"),
-        ('CALL do.when(true, "LOAD CSV FROM \'file:///etc/hostname\' AS l RETURN l", "", {})', "engine"),
+        ("CALL do.when(true, 'CREATE (n:X) RETURN n', '', {}) YIELD value RETURN value", "write"),
+        ('CALL do.when(true, "LOAD CSV FROM \'file:///etc/hostname\' AS l RETURN l", "", {})', "write"),
         ("RETURN range(1, 1000000000)", "limit"),
     ],
 )

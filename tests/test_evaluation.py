@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.dataset.graphs import instantiate, load_schema
 from heimdall_nb.errors import BadInput
+from heimdall_nb.evaluation import parallel
 from heimdall_nb.evaluation.answers import answer_examples, executable, prompt_of
 from heimdall_nb.evaluation.metrics import CAUSES, constant_floor, exact_match, score_items, summary
 from heimdall_nb.evaluation.report import examples_of_causes, failures, groups, table, verdict
-from heimdall_nb.evaluation.statistics import bootstrap, mcnemar, wilson
+from heimdall_nb.evaluation.statistics import bootstrap, mcnemar, over_seeds, paired_bootstrap, wilson
 from heimdall_nb.exercises import nb05
 from heimdall_nb.models.answers import query_of
 from heimdall_nb.models.protocol import Completion
@@ -75,6 +76,12 @@ def score(engine, texts, examples=EXAMPLES):
     )
 
 
+def test_scores_are_the_same_in_two_processes(arcadedb):
+    texts = [EXAMPLES[0].output, "MATCH (m:Movie) RETURN m.title", EXAMPLES[2].output, "MATCH (b:Book", "RETURN 1 AS n"]
+    completions = [completion(text) for text in texts]
+    assert parallel.score(EXAMPLES, completions, 7, workers=2) == score(arcadedb, texts)
+
+
 def test_golds_score_full_marks(arcadedb):
     result = summary(score(arcadedb, [e.output for e in EXAMPLES]))
     assert (result["va"]["value"], result["ex"]["value"], result["em"]["value"]) == (1, 1, 1)
@@ -102,7 +109,9 @@ def test_another_way_to_say_it_is_right_but_no_exact_match(arcadedb):
         ("", "no answer", False),
         (completion("MATCH (m:Movie", "truncated"), "truncated", False),
         ("CREATE (m:Movie) RETURN m", "write", False),
-        ("CALL nope.nothing() YIELD x RETURN x", "engine", False),
+        ("CALL nope.nothing() YIELD x RETURN x", "invented name", False),
+        ("MATCH (m:Movie) RETURN apoc.text.toUpperCase(m.title)", "invented name", False),
+        ("CALL db.index.vector.queryNodes('i', 3, [0.1]) YIELD node RETURN node", "engine", False),
         ("MATCH (m:Film) RETURN count(m)", "schema", False),
         ("MATCH (m:Movie) WHERE m.title = 'no such' RETURN m.title", "empty result", True),
         ("MATCH (m:Movie) RETURN count(m) + 1", "wrong result", True),
@@ -121,6 +130,14 @@ def test_a_wrong_name_is_not_valid_even_where_the_result_agrees(arcadedb):
     nothing = example("movies", "list", "Movies called X?", "MATCH (m:Movie {title: 'X'}) RETURN m.title")
     (item,) = score(arcadedb, ["MATCH (m:Film {title: 'X'}) RETURN m.title"], [nothing])
     assert not item.va and not item.ex
+
+
+def test_a_constant_is_not_right_even_where_its_value_is(arcadedb):
+    (gold,) = score(arcadedb, [EXAMPLES[0].output], EXAMPLES[:1])
+    ((number,),) = gold.gold_rows.rows
+    (item,) = score(arcadedb, [f"RETURN {number} AS n"], EXAMPLES[:1])
+    assert item.va and not item.ex and item.rows.rows == ((number,),)
+    assert (item.cause, item.message) == ("wrong result", "the answer does not read the graph")
 
 
 def test_order_matters_only_where_the_gold_orders(arcadedb):
@@ -332,6 +349,23 @@ def test_bootstrap():
     assert bootstrap([2.0] * 5) == (2.0, 2.0)
     with pytest.raises(BadInput):
         bootstrap([])
+
+
+def test_paired_bootstrap_is_narrower_than_two_intervals_where_items_are_hard_for_both():
+    hard = [0] * 50 + [1] * 50
+    better = [0] * 45 + [1] * 55  # the same items, and five more
+    low, high = paired_bootstrap(better, hard, seed=1)
+    assert 0 < low < 0.05 < high <= 0.1
+    assert paired_bootstrap(hard, better, seed=1) == (pytest.approx(-high), pytest.approx(-low))
+    assert bootstrap(better)[0] < bootstrap(hard)[1], "the two intervals overlap, the paired one is above 0"
+    with pytest.raises(BadInput):
+        paired_bootstrap([1.0], [])
+
+
+def test_spread_over_seeds():
+    assert over_seeds([0.5, 0.6, 0.7]) == (pytest.approx(0.6), pytest.approx(0.1))
+    with pytest.raises(BadInput, match="spread"):
+        over_seeds([0.5])
 
 
 def test_mcnemar():

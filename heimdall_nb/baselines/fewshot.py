@@ -1,19 +1,31 @@
-"""Few-shot prompting: solved questions on the same graph, from a pool that shares nothing with the test set."""
+"""Few-shot prompting: solved questions on the same graph, from a pool that shares nothing with the test set.
+
+Three choices of exemplars: the same for all questions, those with a similar question, and those whose query has the
+structure that the model's own first answer has. The last is DAIL-SQL's idea (Gao et al. 2023, arXiv 2308.15363).
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from heimdall_nb.dataset.example import Example, normalise
+from heimdall_nb.engines.cypher_patterns import CLAUSES
+from heimdall_nb.engines.cypher_tokens import Token, tokens
 from heimdall_nb.errors import BadInput
-from heimdall_nb.models.answers import ask
+from heimdall_nb.models.answers import ask, query_of
 from heimdall_nb.models.protocol import Completion, LanguageModel
 from heimdall_nb.prompts import Conversation, conversation
 
-CHOICES = ("fixed", "similar")
+CHOICES = ("fixed", "similar", "structure")
 
+_WORDS = "AND OR XOR NOT AS IN IS NULL BY ASC DESC DISTINCT CASE WHEN THEN ELSE END EXISTS CONTAINS STARTS ENDS"
+_KEYWORDS = frozenset([*CLAUSES, *_WORDS.split()])
 _VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|[\d.,:/-]*\d[\d.,:/-]*")
 
 
@@ -22,12 +34,40 @@ def masked(question: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+|□", _VALUE.sub("□", question).lower()))
 
 
-def exemplars(pool: Sequence[Example], example: Example, k: int, how: str = "similar") -> list[Example]:
+def skeleton(query: str) -> frozenset[tuple[str, str]]:
+    """The structure of a query: the pairs of neighbours among its keywords, functions and symbols.
+
+    Names become `_` and values `□`, so that queries on different labels can have the same structure.
+    """
+    items = tokens(query)
+    ends = [Token("symbol", "", -1)]
+    around = zip([*ends, *items], items, [*items[1:], *ends], strict=False)
+    return frozenset(pairwise(_mark(*three) for three in around))
+
+
+def _mark(before: Token, item: Token, after: Token) -> str:
+    if item.kind in ("string", "number", "parameter"):
+        return "□"
+    if not item.name:
+        return item.text
+    named = before.text in (".", ":", "|") or after.text == ":"  # a property, label or type, whatever it is called
+    return item.text.upper() if not named and (item.is_word(*_KEYWORDS) or after.text == "(") else "_"
+
+
+def _overlap(a: frozenset[Any], b: frozenset[Any]) -> float:
+    """What two sets share of what they hold together (Jaccard)."""
+    return len(a & b) / (len(a | b) or 1)
+
+
+def exemplars(
+    pool: Sequence[Example], example: Example, k: int, how: str = "similar", draft: str = ""
+) -> list[Example]:
     """Up to `k` solved examples on the same graph, the most similar one last, next to the question.
 
     `fixed` takes the same first `k` of the graph for every question; `similar` those whose masked words overlap most
-    (Jaccard). A question that is in the pool word for word never serves as its own exemplar. Raises BadInput for an
-    unknown choice.
+    (Jaccard); `structure` those whose query's skeleton is most like that of `draft`, a first answer, and is `similar`
+    where there is none. A question that is in the pool word for word never serves as its own exemplar. Raises BadInput
+    for an unknown choice.
     """
     if how not in CHOICES:
         raise BadInput(f"{how!r} is no choice of exemplars", "how", f"Choose one of: {', '.join(CHOICES)}.")
@@ -36,18 +76,18 @@ def exemplars(pool: Sequence[Example], example: Example, k: int, how: str = "sim
     same_graph.sort(key=lambda e: e.id)
     if how == "fixed":
         return same_graph[:k]
-    words = masked(example.question)
+    words, structure = masked(example.question), skeleton(query_of(draft)) if how == "structure" else frozenset()
 
-    def overlap(other: Example) -> float:
-        theirs = masked(other.question)
-        return len(words & theirs) / (len(words | theirs) or 1)
+    def likeness(other: Example) -> tuple[float, float]:
+        similar = _overlap(words, masked(other.question))
+        return (_overlap(structure, skeleton(other.output)) if structure else 0.0, similar)
 
-    return sorted(same_graph, key=overlap, reverse=True)[:k][::-1]
+    return sorted(same_graph, key=likeness, reverse=True)[:k][::-1]
 
 
-def prompt_of(example: Example, pool: Sequence[Example], k: int, how: str = "similar") -> Conversation:
+def prompt_of(example: Example, pool: Sequence[Example], k: int, how: str = "similar", draft: str = "") -> Conversation:
     """The conversation that asks an example's question after `k` solved ones."""
-    solved = [(e.question, e.output) for e in exemplars(pool, example, k, how)]
+    solved = [(e.question, e.output) for e in exemplars(pool, example, k, how, draft)]
     return conversation(example.question, example.schema, example.task, exemplars=solved)
 
 
@@ -60,14 +100,30 @@ def answer(
     how: str = "similar",
     max_new_tokens: int = 192,
     version: str = "",
+    drafts: Sequence[Completion] = (),
 ) -> list[Completion]:
     """Ask `model` each example's question after `k` solved ones of `pool`; kept in `path` like all answers.
 
-    Raises BadInput when an example is in the pool: a baseline must not be shown the test set.
+    `structure` needs `drafts`, the model's answers without exemplars; their tokens and seconds count as well. Raises
+    BadInput when they are missing, or when an example is in the pool: a baseline must not be shown the test set.
     """
     check_disjoint(pool, examples)
-    prompts = [prompt_of(example, pool, k, how) for example in examples]
-    return ask(model, prompts, path, [example.id for example in examples], max_new_tokens, version)
+    if how == "structure" and len(drafts) != len(examples):
+        raise BadInput(f"{len(drafts)} drafts for {len(examples)} questions", "drafts", "Ask without exemplars first.")
+    used = list(drafts) if how == "structure" else [Completion("", 0, 0, 0.0, "ok")] * len(examples)
+    prompts = [prompt_of(e, pool, k, how, draft.text) for e, draft in zip(examples, used, strict=True)]
+    answers = ask(model, prompts, path, [example.id for example in examples], max_new_tokens, version)
+    return [total(answer, [draft, answer]) for draft, answer in zip(used, answers, strict=True)]
+
+
+def total(chosen: Completion, parts: Sequence[Completion]) -> Completion:
+    """The chosen answer with the tokens and seconds of all parts that it took."""
+    return replace(
+        chosen,
+        prompt_tokens=sum(part.prompt_tokens for part in parts),
+        new_tokens=sum(part.new_tokens for part in parts),
+        seconds=math.fsum(part.seconds for part in parts),
+    )
 
 
 def check_disjoint(pool: Sequence[Example], examples: Sequence[Example]) -> None:

@@ -67,6 +67,11 @@ class Trace:
         return sum(not step.action for step in self.steps)
 
     @property
+    def tokens(self) -> int:
+        """Tokens read and written in all steps."""
+        return self.prompt_tokens + self.new_tokens
+
+    @property
     def completion(self) -> Completion:
         """The trace as one answer, with the tokens and seconds of all its steps."""
         return Completion(self.answer, self.prompt_tokens, self.new_tokens, self.seconds, self.outcome)
@@ -101,14 +106,16 @@ def solve(
     max_steps: int = 4,
     max_new_tokens: int = 192,
     version: str = "",
+    max_tokens: int = 8000,
 ) -> list[Trace]:
     """Let `model` solve each example in at most `max_steps` steps; the traces in order, kept in the JSONL file `path`.
 
+    A step is no longer than `max_new_tokens`, and none begins after `max_tokens` have been read and written.
     With a `pool`, one solved question on the same graph shows the form of a step. An item that ends without `finish`
     is answered by the last query that ran, or, when none did, by the query in the last reply. Finished items found in
     the file are not solved again. Raises BadInput when an example is in the pool.
     """
-    settings = (version, max_steps, max_new_tokens, "react")
+    settings = (version, max_steps, max_new_tokens, max_tokens, "react")
     check_disjoint(pool, examples)
     started: dict[str, tuple[Example, Trace]] = {}
     keys = []
@@ -121,7 +128,7 @@ def solve(
     waiting = [item for key, item in started.items() if key not in traces]
     batches = [waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH)]
     for batch in track(batches, f"ReAct with {model.name}"):
-        _advance(model, batch, engine, instance_of, demonstrations, max_steps, max_new_tokens)
+        _advance(model, batch, engine, instance_of, demonstrations, max_steps, max_new_tokens, max_tokens)
         append(path, [asdict(trace) for _, trace in batch])
         traces.update((trace.key, trace) for _, trace in batch)
     rewrite(path, [asdict(traces[key]) for key in dict.fromkeys(keys)])
@@ -140,21 +147,22 @@ def _advance(
     demonstrations: dict[str, list[tuple[str, str]]],
     max_steps: int,
     max_new_tokens: int,
+    max_tokens: int,
 ) -> None:
     """Take all items through their steps, in lockstep."""
     active = sorted(items, key=lambda item: (str(item[0].graph), item[0].id))  # each graph is loaded once a step
+    settings = {"max_new_tokens": max_new_tokens, "stop": (*STOPS, "\nObservation:")}
     for _ in range(max_steps):
         prompts = [_conversation(e, trace.steps, demonstrations[e.id]) for e, trace in active]
-        stops = (*STOPS, "\nObservation:")
-        replies = model.complete(prompts, max_new_tokens=max_new_tokens, stop=stops) if prompts else []
+        replies = model.complete(prompts, **settings) if prompts else []
         loaded = None
         for (example, trace), reply in zip(active, replies, strict=True):
             if example.graph != loaded:
                 engine.load(instance_of(str(example.graph)))
                 loaded = example.graph
             _step(example, trace, reply, engine)
-        active = [(e, trace) for e, trace in active if not trace.finished]
-    for _, trace in active:
+        active = [(e, trace) for e, trace in active if not trace.finished and trace.tokens < max_tokens]
+    for _, trace in (item for item in items if not item[1].finished):
         ran = [s.argument for s in trace.steps if s.action == "run_query" and not s.observation.startswith("Error")]
         last = trace.steps[-1].reply if trace.steps else ""
         trace.answer = ran[-1] if ran else query_of(_LABELS.sub("", last))

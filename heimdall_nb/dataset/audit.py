@@ -15,6 +15,7 @@ from heimdall_nb.dataset.graphs import instantiate, load_schema, variation
 from heimdall_nb.engines.cypher_check import name_faults
 from heimdall_nb.engines.cypher_tokens import writes
 from heimdall_nb.engines.graph import GraphEngine, Refusal, Rows
+from heimdall_nb.evaluation.compare import tells_nothing
 
 # What is often taught about NornicDB and does not hold; an answer may name it only to say so.
 WRONG = {
@@ -67,7 +68,8 @@ def audit(
             else:
                 results = [engine.run(example.output) for engine in engines]
                 note("a read is accepted", not any(isinstance(result, Refusal) for result in results))
-                note("a read finds something, on two graphs", not any(map(_finds_nothing, results)))
+                nothing = [isinstance(result, Rows) and tells_nothing(result) for result in results]
+                note("a read finds something, on two graphs", not any(nothing))
     return {claim: dict(counts) for claim, counts in found.items()}
 
 
@@ -85,25 +87,26 @@ def _texts(examples: Iterable[Example], note: Any) -> None:
             note("literals and names agree", not disagreements(example, schema_of(example)))
         if example.part != "cypher":
             note("the fact pack knows every name", not fact_check.unknown(example.output, pack))
-            for what, form in WRONG.items():
-                note(f"not taught as if it worked: {what}", not _teaches(form, example))
+            taught = wrong_teaching(example.output, example.task)
+            for what in WRONG:
+                note(f"not taught as if it worked: {what}", what not in taught)
 
 
-def _teaches(form: re.Pattern[str], example: Example) -> bool:
-    """The wrong form stands in the answer, and neither its sentence nor the one before says that it does not work."""
-    sentences = re.split(r"(?<=[.:!?])\s|\n", example.output)
-    for before, sentence in zip(["", *sentences], sentences, strict=False):
-        if form.search(sentence) and (example.task == "cypher" or not _SAYS_SO.search(f"{before} {sentence}")):
-            return True
-    return False
+def wrong_teaching(answer: str, task: str) -> list[str]:
+    """The keys of WRONG whose form stands in `answer` where neither its sentence nor the one before says that it fails.
 
+    In an answer to the task `cypher`, which is nothing but statements, there is no such excuse.
+    """
+    sentences = re.split(r"(?<=[.:!?])\s|\n", answer)
+    pairs = list(zip(["", *sentences], sentences, strict=False))
 
-def _finds_nothing(result: Rows | Refusal) -> bool:
-    """No row, nothing but nulls, or one row of nothing but zero and the like; a refusal is counted elsewhere."""
-    if isinstance(result, Refusal):
-        return False
-    values = [value for row in result.rows for value in row]
-    return not any(value is not None for value in values) or (len(result.rows) == 1 and not any(values))
+    def taught(form: re.Pattern[str]) -> bool:
+        return any(
+            form.search(sentence) and (task == "cypher" or not _SAYS_SO.search(f"{before} {sentence}"))
+            for before, sentence in pairs
+        )
+
+    return [what for what, form in WRONG.items() if taught(form)]
 
 
 def _changes(engine: GraphEngine, query: str, before: Sequence[Counter[str]]) -> bool:

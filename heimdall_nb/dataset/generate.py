@@ -25,6 +25,7 @@ from heimdall_nb.dataset.slots import Binder, Binding, InstanceValues, NoBinding
 from heimdall_nb.dataset.templates import PARTS, Template, templates
 from heimdall_nb.engines.graph import GraphEngine, Rows
 from heimdall_nb.errors import BadInput, HeimdallError
+from heimdall_nb.evaluation.compare import tells_nothing as degenerate  # a gold must tell something
 from heimdall_nb.prompts import TASKS, conversation, render
 
 ATTEMPTS = 12  # bindings tried for one example before its template is left alone for this round
@@ -269,13 +270,6 @@ def make_example(
         check=",".join(filter(None, ["executed" if executed else "", f"fact:{','.join(named)}" if named else ""])),
         answer=result if template.part == "cypher" else None,
     ).with_id()
-
-
-def degenerate(result: Rows) -> bool:
-    """True for a result that proves little: no row, nothing but nulls, or a single zero, false or empty value."""
-    if all(value is None for row in result.rows for value in row):
-        return True
-    return len(result.rows) == 1 and not any(result.rows[0])
 
 
 def answer_hash(result: Rows, ordered: bool) -> str:

@@ -11,7 +11,7 @@ TokenKind = Literal["word", "quoted", "string", "number", "parameter", "symbol",
 
 _PATTERN = re.compile(
     r"""
-    (?P<skip>\s+|//[^\n]*|/\*.*?\*/)
+    (?P<skip>\s+|//[^\r\n]*|/\*.*?\*/)
   | (?P<string>'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")
   | (?P<quoted>`(?:``|[^`])*`)
   | (?P<parameter>\$(?:\w+|`(?:``|[^`])*`))
@@ -24,7 +24,7 @@ _PATTERN = re.compile(
 )
 
 _PLAIN = re.compile(r"[^\W\d]\w*")
-WRITING = frozenset("CREATE MERGE SET DELETE DETACH REMOVE DROP FOREACH LOAD ALTER GRANT DENY REVOKE".split())
+WRITING = frozenset("CREATE MERGE SET DELETE DETACH REMOVE DROP FOREACH LOAD ALTER GRANT DENY REVOKE INSERT".split())
 
 
 @dataclass(frozen=True)
@@ -119,18 +119,26 @@ def named(item: Item | None) -> bool:
 def writes(query: str) -> bool:
     """True when a writing keyword stands where a clause can start: not as a property, label, map key or alias."""
     items = tokens(query)
-    for place, token in enumerate(items):
-        if not token.is_word(*WRITING):
-            continue
-        before = items[place - 1] if place else None
-        after = items[place + 1] if place + 1 < len(items) else None
-        named = before is not None and (before.text in (".", ":", "|", "&") or before.is_word("AS"))
-        if not named and not (after is not None and (after.text in (":", ".", ",") and after.kind == "symbol")):
-            return True
-    return False
+    return any(token.is_word(*WRITING) and not _only_a_name(items, place) for place, token in enumerate(items))
+
+
+def _only_a_name(items: tuple[Token, ...], place: int) -> bool:
+    """True when the word at `place` stands where no clause can start: a property, label, map key, alias …"""
+    before = items[place - 1] if place else None
+    after = items[place + 1] if place + 1 < len(items) else None
+    if symbol(before, ".", ":", "|", "&") or symbol(after, ":", ".", ","):
+        return True
+    if not word(before, "AS"):
+        return False
+    # `AS set` names a column; but `as` may itself be a variable (`WITH as SET as.x = 1`): what follows tells.
+    following = items[place + 2] if place + 2 < len(items) else None
+    ends = after is None or symbol(after, ")", "}", ";") or word(after, "RETURN", "WHERE", "UNION")
+    counts = isinstance(following, Token) and following.kind == "number"
+    return ends or (word(after, "ORDER") and word(following, "BY")) or (word(after, "LIMIT", "SKIP") and counts)
 
 
 def loads_files(query: str) -> bool:
-    """True when the query holds `LOAD CSV`, which reads files and addresses."""
+    """True when the query holds `LOAD CSV` or its like (Memgraph), which read files and addresses."""
     items = tokens(query)
-    return any(a.is_word("LOAD") and b.is_word("CSV") for a, b in zip(items, items[1:], strict=False))
+    formats = ("CSV", "PARQUET", "JSONL")
+    return any(a.is_word("LOAD") and b.is_word(*formats) for a, b in zip(items, items[1:], strict=False))

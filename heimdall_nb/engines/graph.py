@@ -53,6 +53,20 @@ class GraphInstance:
     relationships: Sequence[Relationship]
 
 
+def instance_faults(graph: GraphInstance) -> list[str]:
+    """What makes `graph` impossible to load: two nodes with one key, relationships without an end."""
+    keys = [node.key for node in graph.nodes]
+    known = set(keys)
+    faults = ["two nodes have one key"] if len(known) < len(keys) else []
+    ends = ((r, key) for r in graph.relationships for key in (r.start, r.end))
+    return faults + [f"relationship {r.type} has an end {key} that is no node" for r, key in ends if key not in known]
+
+
+def present(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The properties that are not null: in a graph, a property that is null is one that is not there."""
+    return {name: value for name, value in properties.items() if value is not None}
+
+
 class GraphEngine(Protocol):
     """A database that runs Cypher: read-only unless asked, limited in time and rows."""
 

@@ -15,7 +15,7 @@ from sqlglot.errors import SqlglotError
 from heimdall_nb.engines.graph import Refusal, Rows
 from heimdall_nb.engines.mysql_functions import KNOWN
 
-MAX_QUERY_LENGTH = 10_000  # characters; a longer text is no answer to a question
+MAX_QUERY_LENGTH = 5_000  # characters; a longer text is no answer to a question
 FORBIDDEN_FUNCTIONS = frozenset(
     "SLEEP BENCHMARK LOAD_FILE GET_LOCK RELEASE_LOCK RELEASE_ALL_LOCKS IS_FREE_LOCK IS_USED_LOCK "
     "MASTER_POS_WAIT SOURCE_POS_WAIT WAIT_FOR_EXECUTED_GTID_SET LOAD_EXTENSION READFILE WRITEFILE".split()
@@ -105,8 +105,8 @@ def gate(query: str) -> exp.Query | Refusal:
     """
     if len(query) > MAX_QUERY_LENGTH:
         return Refusal("limit", f"the statement has {len(query)} characters, more than {MAX_QUERY_LENGTH}")
-    if "/*!" in query:
-        return Refusal("write", "executable comments (/*! … */) are not allowed")
+    if "/*!" in query or "/*M!" in query.upper():
+        return Refusal("write", "executable comments (/*! … */, /*M! … */) are not allowed")
     try:
         statements = [s for s in sqlglot.parse(query, read=Verbatim) if s and not isinstance(s, exp.Semicolon)]
         return _refuse_tree(statements) or _with_units(statements[0])

@@ -23,6 +23,8 @@ from heimdall_nb.engines.sql import Database, Table, drop_database_name, gate, u
 from heimdall_nb.errors import BadInput
 
 PREFIX = "mysql_"  # keeps our functions apart from SQLite's own of the same name
+HEAP = 256 * 2**20  # bytes that SQLite may use in this process; it has one limit for all connections
+MAX_CHARACTERS = 20_000_000  # of all texts of one result
 CHECK_EVERY = 5_000  # virtual machine steps between two looks at the clock
 _BUILT_IN = frozenset(
     "count sum avg min max coalesce ifnull nullif iif like substr substring trim ltrim rtrim group_concat instr "
@@ -87,6 +89,8 @@ class SQLite:
             what = f"row {broken[1]} references a row of {broken[2]} that does not exist"
             raise BadInput(what, f"{database.name}.{broken[0]}", "Mend the rows of the database.")
         _register(connection)
+        connection.execute("PRAGMA temp_store = MEMORY")  # a sort that is too large makes no file
+        connection.execute(f"PRAGMA hard_heap_limit = {HEAP}")
         connection.execute("PRAGMA query_only = ON")
         for limit, value in _LIMITS.items():
             connection.setlimit(limit, value)
@@ -118,13 +122,18 @@ class SQLite:
         cursor = connection.cursor()
         try:
             cursor.execute(sql)
-            rows = cursor.fetchmany(max_rows + 1)
+            rows, characters = [], 0
+            while len(rows) <= max_rows and characters <= MAX_CHARACTERS and (row := cursor.fetchone()) is not None:
+                rows.append(row)
+                characters += sum(len(value) for value in row if isinstance(value, (str, bytes)))
             names = tuple(column[0] for column in cursor.description)
         except (sqlite3.Error, sqlite3.Warning, OverflowError, MemoryError) as problem:
             return Refusal(_kind(str(problem)), str(problem))
         finally:
             cursor.close()
             connection.set_progress_handler(None, 0)
+        if characters > MAX_CHARACTERS:
+            return Refusal("limit", f"the result has more than {MAX_CHARACTERS} characters")
         if len(rows) > max_rows:
             return Refusal("limit", f"the result has more than {max_rows} rows")
         return Rows(names, tuple(rows))

@@ -1,165 +1,222 @@
-"""When are two results the same? Bags of rows, in order only where the query orders, whatever the columns' names."""
+"""When are two results the same? Bags of rows, in order only where the gold orders, whatever the columns' names.
+
+Two rows that the gold leaves tied may change places; which of the tied rows a LIMIT keeps is free as well.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from heimdall_nb.engines.cypher_patterns import clauses
-from heimdall_nb.engines.cypher_tokens import tokens, tree
-from heimdall_nb.engines.graph import Rows
+from heimdall_nb.engines.graph import Refusal, Rows
+from heimdall_nb.evaluation.constants import ignores_graph, reads_nothing
+from heimdall_nb.evaluation.gold_lists import collects_unordered, list_marks
+from heimdall_nb.evaluation.gold_order import Variant, ordered, variant
+from heimdall_nb.evaluation.values import PLAIN, Numbers, cell
 
-TOLERANCE = 1e-6  # relative, of floats
-MAX_PERMUTATIONS = 5040
+__all__ = [
+    "Expectation",
+    "agrees",
+    "collects_unordered",
+    "expectation",
+    "ignores_graph",
+    "ordered",
+    "reads_nothing",
+    "same_result",
+    "tells_nothing",
+]
+
+MAX_CHECKS = 5040  # partial column orders tried before two results count as different
+Row = tuple[Any, ...]
+Keys = list[list[Any]]  # one list a column
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a right answer must give.
+
+    `ties` is the number of the tie group of each row of `rows`, then of each row of `spare`: rows of a group may change
+    places, and a spare row may stand in for a row of its group (ties at SKIP or LIMIT). Without `ties` the order is
+    exact when `ordered`, else free. `bag_lists` says which lists are bags: of all columns alike, or one mark a column
+    (0 none, 1 the outermost list, 2 lists at every depth).
+    """
+
+    rows: Rows
+    ordered: bool = False
+    bag_lists: bool | tuple[int, ...] = False
+    ties: tuple[int, ...] | None = None
+    spare: tuple[Row, ...] = ()
+
+    @cached_property
+    def gold(self) -> _Gold:
+        """The canonical form of the rows, made once for all answers."""
+        return _Gold(self)
+
+
+class _Gold:
+    """The rows that an answer is compared with, as keys that are equal where values are equal."""
+
+    def __init__(self, expected: Expectation) -> None:
+        rows = (*expected.rows.rows, *expected.spare)
+        self.size = len(expected.rows.rows)
+        self.width = len(rows[0]) if rows else 0
+        self.regular = all(len(row) == self.width for row in rows)
+        if expected.ties is not None:
+            self.groups = list(expected.ties)
+        else:
+            self.groups = list(range(self.size)) if expected.ordered else [0] * self.size
+        marks = expected.bag_lists
+        self.marks = (2 * marks,) * self.width if isinstance(marks, bool) else (*marks, *[0] * self.width)[: self.width]
+        self.rows = rows
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        return Numbers(value for row in self.rows for value in row)
+
+    @cached_property
+    def plain(self) -> dict[Row, int]:
+        """How often each row occurs: its group and values, with every number as it stands."""
+        return dict(Counter(_keyed(self.groups, self.rows, self.marks)))
+
+    @cached_property
+    def columns(self) -> Keys:
+        snap = self.numbers.snap
+        return [[cell(row[k], self.marks[k], snap) for row in self.rows] for k in range(self.width)]
+
+    @cached_property
+    def prefixes(self) -> list[Counter[Row]]:
+        """For each number of columns, how often each (group, first values) occurs."""
+        return [Counter(zip(self.groups, *self.columns[:k], strict=True)) for k in range(self.width + 1)]
+
+
+def _keyed(groups: Sequence[int], rows: Sequence[Row], marks: Sequence[int]) -> list[Row]:
+    """The rows as keys, each behind its group; further groups than rows are left out."""
+    columns = [
+        [value if type(value) in PLAIN else cell(value, mark) for value in column]
+        for column, mark in zip(zip(*rows, strict=True), marks, strict=True)
+    ]
+    return list(zip(groups, *columns, strict=False))
+
+
+def agrees(expected: Expectation, rows: Rows) -> bool:
+    """True when `rows` is one of the results that `expected` allows.
+
+    One permutation of the columns is allowed and their names do not matter. 1 equals 1.0, floats agree within a
+    relative 1e-6, NaN equals NaN, booleans and text equal only themselves, dates their ISO text, maps compare by key,
+    lists in order or as bags as `expected` says. No row equals only no row.
+    """
+    gold, found = expected.gold, rows.rows
+    if len(found) != gold.size:
+        return False
+    if not found:
+        return True
+    width = gold.width
+    if not gold.regular or any(len(row) != width for row in found):
+        return False
+    counted, plain = dict(Counter(_keyed(gold.groups, found, gold.marks))), gold.plain
+    if counted == plain or all(number <= plain.get(key, 0) for key, number in counted.items()):
+        return True
+    return _some_column_order(gold, found)
+
+
+def _some_column_order(gold: _Gold, found: Sequence[Row]) -> bool:
+    """True when the columns of `found` can be put into an order in which all rows agree; numbers within tolerance."""
+    if not gold.numbers.floats and PLAIN.issuperset([type(value) for row in found for value in row]):
+        plain = list(map(list, zip(*found, strict=True)))  # no float and no list: nothing to move or to sort
+        columns = dict.fromkeys(gold.marks, plain)
+    else:
+        turned, snap = list(zip(*found, strict=True)), gold.numbers.snap
+        columns = {mark: [[cell(value, mark, snap) for value in values] for values in turned] for mark in {*gold.marks}}
+    groups = gold.groups[: gold.size]
+    budget = MAX_CHECKS
+
+    def assign(chosen: list[int]) -> bool:
+        nonlocal budget
+        place = len(chosen)
+        if place == gold.width:
+            return True
+        tried: list[list[Any]] = []
+        before = [columns[gold.marks[k]][column] for k, column in enumerate(chosen)]
+        for column, values in enumerate(columns[gold.marks[place]]):
+            if column in chosen or values in tried:
+                continue
+            budget -= 1
+            if budget < 0:
+                return False
+            tried.append(values)
+            known = gold.prefixes[place + 1]
+            counted = Counter(zip(groups, *before, values, strict=True))
+            if all(number <= known.get(key, 0) for key, number in counted.items()) and assign([*chosen, column]):
+                return True
+        return False
+
+    return assign([])
 
 
 def same_result(gold: Rows, predicted: Rows, ordered: bool, bag_lists: bool = False) -> bool:
-    """True when `predicted` says what `gold` says.
+    """True when `predicted` says what `gold` says: as bags, or row by row when `ordered`; see `agrees`."""
+    return agrees(Expectation(gold, ordered, bag_lists), predicted)
 
-    Rows are compared as bags, in order when `ordered`; one permutation of the columns is allowed and their names do
-    not matter. 1 equals 1.0, floats agree within a relative 1e-6, booleans and text equal only themselves, lists
-    compare in order (as bags with `bag_lists`: what an unordered `collect` gives), maps by key.
+
+def tells_nothing(rows: Rows) -> bool:
+    """True for a result that proves little: no row, nothing but nulls, or a single zero, false or empty value.
+
+    A gold with such a result must not be in a set: too many wrong queries find the same.
     """
-    if len(gold.rows) != len(predicted.rows):
-        return False
-    if not gold.rows:
+    if all(value is None for row in rows.rows for value in row):
         return True
-    width = len(gold.rows[0])
-    if any(len(row) != width for row in (*gold.rows, *predicted.rows)):
-        return False
-    left = [[_canonical(value, bag_lists) for value in row] for row in gold.rows]
-    right = [[_canonical(value, bag_lists) for value in row] for row in predicted.rows]
-    compare = _same_in_order if ordered else _same_bag
-    return any(compare(left, [[row[k] for k in order] for row in right]) for order in _column_orders(left, right))
+    return len(rows.rows) == 1 and not any(rows.rows[0])
 
 
-def ordered(query: str) -> bool:
-    """True when the outermost RETURN of `query` orders its rows; an ORDER BY of a sub-query or of WITH does not count.
+def expectation(query: str, run: Callable[[str], Rows | Refusal]) -> Expectation | Refusal:
+    """What a right answer to the gold `query` gives; `run` runs it, and a variant of it where the gold orders or cuts.
 
-    Of a UNION only a part would be ordered, so the whole is not.
+    The variant returns the sort keys too, and the rows beyond SKIP and LIMIT: rows with equal keys are tied. LIMIT
+    without ORDER BY ties all rows. Where the variant cannot be made or run (UNION, a LIMIT that is no plain number, an
+    aggregation that hides the key), or its rows are not the gold's, the order and the choice of the gold's own rows
+    count. Ties inside a sub-query, a WITH … LIMIT or an ordered `collect` are the gold's to settle.
     """
-    outermost = clauses(tree(query))
-    keywords = [clause.keyword for clause in outermost]
-    if "RETURN" not in keywords or "UNION" in keywords:
-        return False
-    last_return = len(keywords) - 1 - keywords[::-1].index("RETURN")
-    return "ORDER" in keywords[last_return:]
+    rows = run(query)
+    if isinstance(rows, Refusal):
+        return rows
+    marks = list_marks(query)
+    bag_lists = marks if marks and len(marks) == len(rows.columns) else collects_unordered(query)
+    exact = Expectation(rows, ordered(query), bag_lists)
+    shown = variant(query, rows.columns) if rows.rows else None
+    more = run(shown.query) if shown is not None else None
+    if shown is None or not isinstance(more, Rows):
+        return exact
+    return _with_ties(exact, shown, more) or exact
 
 
-def collects_unordered(query: str) -> bool:
-    """True when `query` makes lists with `collect` and orders nothing before: then their order means nothing."""
-    items = tokens(query)
-    collects = [k for k, item in enumerate(items) if item.is_word("COLLECT")]
-    return bool(collects) and not any(item.is_word("ORDER") for item in items[: collects[-1]])
-
-
-def _canonical(value: Any, bag_lists: bool) -> tuple[Any, ...]:
-    """A value as nested tuples (rank of its type, contents), which can be sorted whatever the types are."""
-    if value is None:
-        return (0,)
-    if isinstance(value, bool):
-        return (1, value)
-    if isinstance(value, (int, float)):
-        return (2, value) if not (isinstance(value, float) and math.isnan(value)) else (3,)
-    if isinstance(value, str):
-        return (4, value)
-    if isinstance(value, (list, tuple)):
-        items = [_canonical(item, bag_lists) for item in value]
-        return (5, tuple(sorted(items, key=_sort_key) if bag_lists else items))
-    if isinstance(value, dict):
-        return (6, tuple(sorted((str(k), _canonical(v, bag_lists)) for k, v in value.items())))
-    return (4, value.isoformat() if hasattr(value, "isoformat") else str(value))
-
-
-def _sort_key(value: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The value with its numbers rounded to 6 digits: near ones sort together, and are compared exactly afterwards."""
-    if value[0] == 2:
-        return (2, _rounded(value[1]))
-    if value[0] == 5:
-        return (5, tuple(_sort_key(item) for item in value[1]))
-    if value[0] == 6:
-        return (6, tuple((key, _sort_key(item)) for key, item in value[1]))
-    return value
-
-
-def _rounded(number: float) -> float:
-    try:
-        return float(f"{float(number):.5e}")
-    except OverflowError:
-        return math.inf if number > 0 else -math.inf
-
-
-def _equal(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
-    if a[0] != b[0]:
-        return False
-    if a[0] == 2:
-        return _same_number(a[1], b[1])
-    if a[0] == 5:
-        return len(a[1]) == len(b[1]) and all(map(_equal, a[1], b[1]))
-    if a[0] == 6:
-        same_keys = [key for key, _ in a[1]] == [key for key, _ in b[1]]
-        return same_keys and all(_equal(x, y) for (_, x), (_, y) in zip(a[1], b[1], strict=True))
-    return a == b
-
-
-def _same_number(a: float, b: float) -> bool:
-    if a == b:
-        return True
-    if isinstance(a, int) and isinstance(b, int):
-        return False
-    try:
-        return math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-12)
-    except OverflowError:
-        return False
-
-
-def _same_in_order(left: list[list[Any]], right: list[list[Any]]) -> bool:
-    return all(_same_row(a, b) for a, b in zip(left, right, strict=True))
-
-
-def _same_row(a: Sequence[Any], b: Sequence[Any]) -> bool:
-    return all(map(_equal, a, b))
-
-
-def _same_bag(left: list[list[Any]], right: list[list[Any]]) -> bool:
-    # Sorting pairs equal rows; only floats that nearly agree may sort apart, and for them every partner is tried.
-    a, b = (sorted(rows, key=lambda row: [_sort_key(value) for value in row]) for rows in (left, right))
-    if _same_in_order(a, b):
-        return True
-    if not any(_has_float(value) for row in a for value in row):
-        return False
-    rest = list(b)
-    for row in a:
-        place = next((k for k, other in enumerate(rest) if _same_row(row, other)), None)
-        if place is None:
-            return False
-        del rest[place]
-    return True
-
-
-def _has_float(value: Any) -> bool:
-    return isinstance(value, float) or (isinstance(value, tuple) and any(map(_has_float, value)))
-
-
-def _column_orders(left: list[list[Any]], right: list[list[Any]]) -> list[tuple[int, ...]]:
-    """Column orders worth trying: the given one first, and only those that put like columns at the same place."""
-    width = len(left[0])
-    if width == 1:
-        return [(0,)]
-
-    def column(rows: list[list[Any]], k: int) -> list[list[Any]]:
-        return [[row[k]] for row in rows]
-
-    fits = [[_same_bag(column(left, k), column(right, j)) for j in range(width)] for k in range(width)]
-    return list(islice(_assignments(fits, ()), MAX_PERMUTATIONS))
-
-
-def _assignments(fits: list[list[bool]], chosen: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-    if len(chosen) == len(fits):
-        yield chosen
-        return
-    for column, fit in enumerate(fits[len(chosen)]):
-        if fit and column not in chosen:
-            yield from _assignments(fits, (*chosen, column))
+def _with_ties(exact: Expectation, shown: Variant, more: Rows) -> Expectation | None:
+    """The expectation with tie groups from the variant's rows, or None where these are not the gold's."""
+    names, width, rows = list(more.columns), len(exact.rows.columns), exact.rows.rows
+    if any(isinstance(key, str) and key not in names for key in shown.keys):
+        return None
+    places = [key if isinstance(key, int) else names.index(key) for key in shown.keys]
+    snap = Numbers(row[k] for row in more.rows for k in places).snap
+    keys = [[cell(row[k], 0, snap) for k in places] for row in more.rows]
+    groups = [0] * len(keys)
+    for k in range(1, len(keys)):
+        groups[k] = groups[k - 1] + (keys[k] != keys[k - 1])
+    start = shown.skip if exact.ordered else 0
+    window = groups[start : start + len(rows)]
+    if len(window) != len(rows):
+        return None
+    every = Expectation(Rows(exact.rows.columns, tuple(row[:width] for row in more.rows)), True, exact.bag_lists)
+    everything = _keyed(groups, every.rows.rows, every.gold.marks)
+    left = Counter(everything)
+    left.subtract(_keyed(window, rows, every.gold.marks))
+    if any(number < 0 for number in left.values()):
+        return None
+    spare = []
+    for key, group, row in zip(everything, groups, every.rows.rows, strict=True):
+        if left[key] > 0 and group in (window[0], window[-1]):
+            left[key] -= 1
+            spare.append((group, row))
+    ties = (*window, *(group for group, _ in spare))
+    return Expectation(exact.rows, exact.ordered, exact.bag_lists, ties, tuple(row for _, row in spare))

@@ -13,7 +13,7 @@ from heimdall_nb.engines.sql import Database, SqlEngine, function_name, gate
 from heimdall_nb.engines.sql_check import refusal
 from heimdall_nb.errors import BadInput
 from heimdall_nb.evaluation.compare import same_result
-from heimdall_nb.evaluation.metrics import ItemScore, cause_of, constant_floor, share
+from heimdall_nb.evaluation.metrics import ItemScore, cause_of, constant_floor, item_score, share
 from heimdall_nb.evaluation.statistics import Paired
 from heimdall_nb.models.answers import query_of
 from heimdall_nb.models.protocol import Completion
@@ -58,26 +58,9 @@ def score_sql(
         result = check_and_run(query, engine, database, seconds, max_rows)
         ex = isinstance(result, Rows) and same_result(gold, result, orders_rows(example.output))
         cause, message = cause_of(query, completion, result, (), ex)
-        scores.append(
-            ItemScore(
-                id=example.id,
-                graph=database.name,
-                category=example.category,
-                style=example.style,
-                question=example.input,
-                gold=example.output,
-                answer=query,
-                va=isinstance(result, Rows),
-                ex=ex,
-                em=exact_match(example.output, query),
-                cause=cause,
-                message=message,
-                seconds=completion.seconds,
-                prompt_tokens=completion.prompt_tokens,
-                new_tokens=completion.new_tokens,
-                gold_rows=gold,
-            )
-        )
+        verdict = {"va": isinstance(result, Rows), "ex": ex, "em": exact_match(example.output, query)}
+        verdict |= {"cause": cause, "message": message, "gold_rows": gold, "graph": database.name}
+        scores.append(item_score(example, completion, query, **verdict, rows=result if verdict["va"] else None))
     return scores
 
 

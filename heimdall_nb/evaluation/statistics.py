@@ -6,6 +6,8 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean, stdev
+from typing import Any
 
 from heimdall_nb.errors import BadInput
 
@@ -41,6 +43,33 @@ def bootstrap(values: Sequence[float], seed: int = 0, samples: int = 2000, level
     return means[math.floor(tail * (samples - 1))], means[math.ceil((1 - tail) * (samples - 1))]
 
 
+def paired_bootstrap(
+    first: Sequence[float], second: Sequence[float], seed: int = 0, samples: int = 2000
+) -> tuple[float, float]:
+    """The 95 % percentile interval of the mean difference `first - second` on the same items (Efron 1979).
+
+    Items are drawn, not scores, so that what makes an item hard for both does not widen the interval (Koehn 2004).
+    Raises BadInput when the lists are empty or not of one length.
+    """
+    return bootstrap([a - b for a, b in _paired(first, second, "paired_bootstrap")], seed, samples)
+
+
+def over_seeds(shares: Sequence[float]) -> tuple[float, float]:
+    """(mean, sample standard deviation) of a score over the seeds of sampled runs.
+
+    Raises BadInput for fewer than two seeds: one run says nothing about the spread.
+    """
+    if len(shares) < 2:
+        raise BadInput(f"{len(shares)} seeds have no spread", "over_seeds", "Run at least two seeds, better three.")
+    return mean(shares), stdev(shares)
+
+
+def _paired(first: Sequence[Any], second: Sequence[Any], where: str) -> list[tuple[Any, Any]]:
+    if len(first) != len(second):
+        raise BadInput(f"{len(first)} and {len(second)} items cannot be paired", where, "Score the same items.")
+    return list(zip(first, second, strict=True))
+
+
 @dataclass(frozen=True)
 class Paired:
     """Two models on the same items: how many only one of them has right, and how likely that is by chance."""
@@ -55,10 +84,9 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> Paired:
 
     Raises BadInput when the lists are not of one length.
     """
-    if len(first) != len(second):
-        raise BadInput(f"{len(first)} and {len(second)} items cannot be paired", "mcnemar", "Score the same items.")
-    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
-    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
+    pairs = _paired(first, second, "mcnemar")
+    only_first = sum(a and not b for a, b in pairs)
+    only_second = sum(b and not a for a, b in pairs)
     differing = only_first + only_second
     tail = sum(math.comb(differing, k) for k in range(min(only_first, only_second) + 1))
     return Paired(only_first, only_second, min(1.0, 2 * tail / 2**differing))

@@ -9,6 +9,7 @@ from heimdall_nb.baselines.fewshot import exemplars
 from heimdall_nb.baselines.react import Trace
 from heimdall_nb.dataset.example import Example, normalise
 from heimdall_nb.evaluation.metrics import ItemScore
+from heimdall_nb.models.protocol import Completion
 
 
 def check_1(answer: Any, traces: Sequence[Trace]) -> str | None:
@@ -33,3 +34,11 @@ def check_3(answer: Any, few: Sequence[ItemScore], zero: Sequence[ItemScore]) ->
     if isinstance(answer, int) and not isinstance(answer, bool) and answer == right:
         return None
     return "Go through both lists together and count where few-shot's ex is true and zero-shot's is false."
+
+
+def check_4(answer: Any, greedy: Sequence[Completion], chosen: Sequence[Completion]) -> str | None:
+    """Questions on which best of n did not keep the likeliest answer."""
+    right = sum(a.text != b.text for a, b in zip(greedy, chosen, strict=True))
+    if isinstance(answer, int) and not isinstance(answer, bool) and answer == right:
+        return None
+    return "Go through both lists together and count where their texts differ."

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -40,26 +41,51 @@ def ask(
     ids: Sequence[str],
     max_new_tokens: int = 192,
     version: str = "",
+    temperature: float = 0.0,
+    seeds: Sequence[int] = (),
+    grammars: Sequence[str] = (),
 ) -> list[Completion]:
     """The model's answers to `conversations`, in order; `ids` name them in the file.
 
     Answers go to the JSONL file `path` as they come, and answers that it holds to the same prompts are taken from it.
-    `version` names the model's contents (a hash of its file): another version is asked anew. Raises BadInput for a
-    file with a line that is no answer; a last line torn by a kill is dropped.
+    `version` names the model's contents (a hash of its file): another version is asked anew. At a `temperature` above
+    0, answers are drawn, each with its seed of `seeds`; `grammars` hold a GBNF grammar for each conversation. Raises
+    BadInput for a file with a line that is no answer; a last line torn by a kill is dropped.
     """
-    keys = [prompt_key(conversation, version, max_new_tokens) for conversation in conversations]
+    hows = [
+        (seeds[k] if temperature > 0 and seeds else 0, grammars[k] if grammars else "")
+        for k in range(len(conversations))
+    ]
+    keys = [
+        prompt_key(conversation, version, max_new_tokens, *_extras(temperature, *how))
+        for conversation, how in zip(conversations, hows, strict=True)
+    ]
     known = {record["key"]: _completion(record) for record in stored(path, {"key", *Completion.__dataclass_fields__})}
     missing = list({key: k for k, key in reversed(list(enumerate(keys))) if key not in known}.values())
     # Prompts that begin alike are asked together, so that a model with a prefix cache reads the schema once.
-    missing.sort(key=lambda k: (render(conversations[k][:-1], generation_prompt=False), k))
-    for start in track(range(0, len(missing), BATCH), f"asking {model.name}"):
-        batch = missing[start : start + BATCH]
-        answers = model.complete([conversations[k] for k in batch], max_new_tokens=max_new_tokens)
+    missing.sort(key=lambda k: (hows[k], render(conversations[k][:-1], generation_prompt=False), k))
+    for batch in track(_batches(missing, hows), f"asking {model.name}"):
+        seed, grammar = hows[batch[0]]
+        settings = {"temperature": temperature, "seed": seed} if temperature > 0 else {}
+        settings |= {"grammar": grammar} if grammar else {}
+        answers = model.complete([conversations[k] for k in batch], max_new_tokens=max_new_tokens, **settings)
         known.update((keys[k], answer) for k, answer in zip(batch, answers, strict=True))
         append(path, [_record(ids[k], keys[k], known[keys[k]]) for k in batch])
     records = {key: _record(identity, key, known[key]) for identity, key in zip(ids, keys, strict=True)}
     rewrite(path, records.values())
     return [known[key] for key in keys]
+
+
+def _extras(temperature: float, seed: int, grammar: str) -> tuple[str, ...]:
+    """What a key holds beside the usual settings; nothing for a greedy answer without a grammar."""
+    drawn = (f"temperature {temperature}", f"seed {seed}") if temperature > 0 else ()
+    return drawn + ((f"grammar {grammar}",) if grammar else ())
+
+
+def _batches(missing: Sequence[int], hows: Sequence[tuple[int, str]]) -> list[list[int]]:
+    """Batches of places that are asked in the same way."""
+    groups = [list(group) for _, group in groupby(missing, key=lambda k: hows[k])]
+    return [group[start : start + BATCH] for group in groups for start in range(0, len(group), BATCH)]
 
 
 def _record(identity: str, key: str, answer: Completion) -> dict[str, Any]:

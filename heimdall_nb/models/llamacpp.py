@@ -74,6 +74,20 @@ def _sampler(temperature: float, seed: int) -> Iterator[Any]:
         c.llama_sampler_free(chain)
 
 
+def _array(candidates: np.ndarray) -> Any:
+    """Tokens with their logits as llama.cpp takes them; it writes into the same memory."""
+    pointer = candidates.ctypes.data_as(c.llama_token_data_p)
+    return c.llama_token_data_array(data=pointer, size=len(candidates), selected=-1, sorted=False)
+
+
+def _allowed(rules: Any, token: int) -> bool:
+    """Whether a grammar's sampler lets `token` come next."""
+    one = np.zeros(1, dtype=_TOKEN_DATA)
+    one["id"] = token
+    c.llama_sampler_apply(rules, ctypes.byref(_array(one)))
+    return bool(np.isfinite(one["logit"][0]))
+
+
 class LlamaCppModel:
     """A GGUF file answering in process; not for several threads at once.
 
@@ -147,6 +161,19 @@ class LlamaCppModel:
                 answers.append(self._answer(conversation, max_new_tokens, stop, lambda: self._sample(sampler, rules)))
         return answers
 
+    def refused(self, text: str, grammar: str) -> str | None:
+        """None where the grammar accepts `text`; else the rest from the first token that it refuses.
+
+        The rest is empty where the text ends too early. Raises BadInput for what is no grammar.
+        """
+        with self._grammar(grammar) as rules:
+            ids = self.tokens(text)
+            for place, token in enumerate([*ids, c.llama_vocab_eos(self._vocab)]):
+                if not _allowed(rules, token):
+                    return b"".join(map(self._piece, ids[place:])).decode("utf-8", "replace")
+                c.llama_sampler_accept(rules, token)
+        return None
+
     def close(self) -> None:
         """Free the model and its cache."""
         if self._context:
@@ -181,24 +208,31 @@ class LlamaCppModel:
             c.llama_sampler_free(rules)
 
     def _sample(self, sampler: Any, rules: Any) -> int:
-        """The next token, from the logits of the token decoded last."""
-        if rules is None:
-            return c.llama_sampler_sample(sampler, self._context, -1)
+        """The next token, from the logits of the token decoded last.
+
+        A free choice that the rules allow stands, and only else are all tokens held against the rules, which takes
+        far longer. The odds are the same: a refused draw is drawn again among what is allowed.
+        """
+        token = c.llama_sampler_sample(sampler, self._context, -1)
+        if rules is not None:
+            if not _allowed(rules, token):
+                token = self._constrained(sampler, rules)
+            c.llama_sampler_accept(rules, token)
+        return token
+
+    def _constrained(self, sampler: Any, rules: Any) -> int:
+        """The choice among the tokens that the rules allow."""
         candidates = np.zeros(self._vocabulary_size, dtype=_TOKEN_DATA)
         candidates["id"] = np.arange(self._vocabulary_size)
         logits = c.llama_get_logits_ith(self._context, -1)
         candidates["logit"] = np.ctypeslib.as_array(logits, shape=(self._vocabulary_size,))
-        pointer = candidates.ctypes.data_as(c.llama_token_data_p)
-        array = c.llama_token_data_array(data=pointer, size=len(candidates), selected=-1, sorted=False)
+        array = _array(candidates)
         c.llama_sampler_apply(rules, ctypes.byref(array))
         if not np.isfinite(candidates["logit"]).any():
             # llama.cpp would choose a forbidden token here and end the whole process over it.
             raise BadInput("asks for text that no token of this model can begin", "grammar", "Correct the grammar.")
         c.llama_sampler_apply(sampler, ctypes.byref(array))
-        token = array.data[array.selected].id
-        c.llama_sampler_accept(rules, token)
-        c.llama_sampler_accept(sampler, token)
-        return token
+        return array.data[array.selected].id
 
     def _answer(self, conversation: Conversation, max_new: int, stop: Sequence[str], sample: Sample) -> Completion:
         started = time.perf_counter()
