@@ -144,6 +144,9 @@ def evaluate(
     similarity: Annotated[
         str, typer.Option(help="embedding model: folder or hub name; empty for the usual one, none for no similarity")
     ] = "",
+    engine: Annotated[
+        str, typer.Option(help="bolt://… of a scratch database (Neo4j, NornicDB, Memgraph); empty for the embedded one")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the summary as JSON")] = False,
     run: RunName = "",
     preset: Preset = "nano",
@@ -154,10 +157,9 @@ def evaluate(
     from heimdall_nb.errors import BadInput
 
     if model is None:
-        if examples != "iid" or suite or items or output or as_json:
-            raise BadInput(
-                "need --model", "--examples, --suite, --items, --output, --json", "Give it, or --set items=N."
-            )
+        if examples != "iid" or suite or items or output or as_json or engine:
+            options = "--examples, --suite, --items, --output, --engine, --json"
+            raise BadInput("need --model", options, "Give it, or --set items=N.")
         _stage("05", run, preset, set_, force)
         return
     from heimdall_nb.evaluation import evaluate as evaluation
@@ -175,6 +177,7 @@ def evaluate(
             suite,
             graph_seed,
             context,
+            engine,
             nodes=nodes,
             max_new_tokens=max_new_tokens,
             with_perplexity=perplexity,

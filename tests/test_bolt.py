@@ -8,6 +8,7 @@ import logging
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from neo4j import GraphDatabase
 from neo4j.time import DateTime, Time
 
 from heimdall_nb.dataset import graphs
+from heimdall_nb.dataset.benchmark import benchmark
 from heimdall_nb.engines.bolt import PASSWORD, URI, USER, BoltEngine
 from heimdall_nb.engines.bolt_values import plain
 from heimdall_nb.engines.choose import graph_engine
@@ -24,6 +26,8 @@ from heimdall_nb.engines.cypher_tokens import writes
 from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Node, Refusal, Relationship, Rows
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.evaluation.compare import collects_unordered, ordered, same_result
+from heimdall_nb.evaluation.evaluate import score
+from heimdall_nb.models.protocol import Completion
 
 BENCHMARK = Path(__file__).parent.parent / "data" / "benchmark" / "iid.jsonl"
 GOLDS = 40
@@ -168,6 +172,17 @@ def test_golds_give_the_same_on_both(arcadedb: GraphEngine, bolt_engine: BoltEng
             assert same_result(ours, theirs, ordered(query), collects_unordered(query)), (query, ours, theirs)
             compared += 1
     assert compared == GOLDS
+
+
+def test_an_evaluation_runs_on_a_server(bolt_engine: BoltEngine) -> None:
+    """Golds are right, and a write is compared by the graph that it leaves."""
+    reads = [e for e in benchmark("iid") if e.graph == "museum" and not writes(e.output)][:4]
+    changes = [e for e in benchmark("iid") if e.graph == "museum" and writes(e.output)][:2]
+    examples = [*reads, *changes]
+    golds = [Completion(e.output, 1, 1, 0.1, "ok") for e in examples]
+    assert all(item.ex for item in score(examples, golds, 2026, engine=bolt_engine)) and len(changes) == 2
+    wrong = replace(golds[-1], text=changes[0].output)
+    assert not score(changes[1:], [wrong], 2026, engine=bolt_engine)[0].ex
 
 
 def test_a_database_that_is_not_ours_is_not_deleted(bolt: bolt_server.Server, bolt_engine: BoltEngine) -> None:

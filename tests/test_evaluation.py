@@ -13,6 +13,7 @@ from heimdall_nb.dataset.graphs import instantiate, load_schema
 from heimdall_nb.errors import BadInput
 from heimdall_nb.evaluation import parallel
 from heimdall_nb.evaluation.answers import answer_examples, executable, prompt_of
+from heimdall_nb.evaluation.execute import Executor, same_state
 from heimdall_nb.evaluation.metrics import CAUSES, constant_floor, exact_match, score_items, summary
 from heimdall_nb.evaluation.report import examples_of_causes, failures, groups, table, verdict
 from heimdall_nb.evaluation.statistics import bootstrap, mcnemar, over_seeds, paired_bootstrap, wilson
@@ -148,6 +149,20 @@ def test_order_matters_only_where_the_gold_orders(arcadedb):
         EXAMPLES[3].output + " ORDER BY b.title",
     ]
     assert [s.ex for s in score(arcadedb, [*texts, "x"])] == [True, False, True, True, False]
+
+
+@pytest.mark.parametrize("has_json", [True, False])
+def test_a_state_is_the_same_where_the_engine_has_no_json(arcadedb, has_json):
+    executor = Executor(arcadedb, lambda g: instantiate(load_schema(g), 7))
+    executor.use("movies")
+    if not has_json:
+        executor._has_json = False  # what the probe finds on a server without the function
+    before = executor.write("MATCH (m:Movie) WHERE false SET m.x = 1")
+    assert same_state(before, executor.write("MATCH (m:Movie) SET m.x = null"))
+    assert not same_state(before, executor.write("MATCH (m:Movie) SET m.x = 1"))
+    tenth = executor.write("MATCH (m:Movie) SET m.x = m.released * 0.1")
+    assert same_state(tenth, executor.write("MATCH (m:Movie) SET m.x = m.released / 10.0"))
+    assert same_state(before, executor.write("MATCH (m:Movie) WHERE false SET m.x = 1")), "writes were undone"
 
 
 def test_writes_are_compared_by_the_graph_they_leave(arcadedb):

@@ -27,7 +27,7 @@ from heimdall_nb.evaluation.benchmark_suites import (
     schema_of,
 )
 from heimdall_nb.evaluation.distil import Adequacy, distil, report
-from heimdall_nb.evaluation.graph_state import same_state
+from heimdall_nb.evaluation.execute import same_state
 from heimdall_nb.evaluation.suite import Judge, Suite, run_suite, test_suite_scores
 from heimdall_nb.evaluation.suite_graphs import build, digest, draw_recipe, frame, profile
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,10 +13,12 @@ from heimdall_nb.dataset import graphs
 from heimdall_nb.dataset.benchmark import BENCHMARK, SETS, benchmark
 from heimdall_nb.dataset.example import Example, load
 from heimdall_nb.dataset.generate import answer_hash
+from heimdall_nb.engines.arcadedb import ArcadeDB
+from heimdall_nb.engines.choose import graph_engine
 from heimdall_nb.engines.cypher_tokens import writes
 from heimdall_nb.engines.graph import GraphEngine
 from heimdall_nb.errors import BadInput
-from heimdall_nb.evaluation import page
+from heimdall_nb.evaluation import page, parallel
 from heimdall_nb.evaluation.answers import answer_examples, executable
 from heimdall_nb.evaluation.errors import analyse, is_cypher
 from heimdall_nb.evaluation.lint import Hint, hints, plan_hints
@@ -129,9 +132,7 @@ def score(
     Raises BadInput where a gold's result is not the one that the example was made with.
     """
     if engine is None:
-        from heimdall_nb.engines.arcadedb import ArcadeDB
-
-        with ArcadeDB() as opened:
+        with closing(graph_engine()) as opened:
             return score(examples, completions, seed, nodes, suite, opened)
     schema = cache(graphs.load_schema)
 
@@ -146,8 +147,11 @@ def score(
     told = [k for k in range(len(examples)) if k not in set(executed)]
     found: dict[int, ItemScore] = {}
     if executed:
-        asked = [examples[k] for k in executed]
-        items = score_items(asked, [completions[k] for k in executed], instance_of, names_of, engine, suite)
+        asked, answers = [examples[k] for k in executed], [completions[k] for k in executed]
+        if isinstance(engine, ArcadeDB) and len(asked) > parallel.ALONE:
+            items = parallel.score(asked, answers, seed, nodes, suite)
+        else:
+            items = score_items(asked, answers, instance_of, names_of, engine, suite)
         check_golds(asked, items)
         found |= dict(zip(executed, items, strict=True))
     if told:
@@ -267,6 +271,7 @@ def run(
     suite_path: Path | None = None,
     seed: int | None = None,
     context: int = 2048,
+    engine_uri: str = "",
     **settings: Any,
 ) -> Evaluation:
     """`evaluate` on a model's path and the name of a set or file: what the command does.
@@ -280,8 +285,7 @@ def run(
         from heimdall_nb.evaluation.suite import Suite
 
         suite = Suite.load(suite_path or default_suite)
-    model = open_model(model_path, context)
-    try:
+    with closing(open_model(model_path, context)) as model, closing(graph_engine(engine_uri)) as engine:
         return evaluate(
             model,
             examples[: items or None],
@@ -290,7 +294,6 @@ def run(
             seed=default_seed if seed is None else seed,
             suite=suite,
             version=sha256(model_path),
+            engine=engine,
             **settings,
         )
-    finally:
-        model.close()

@@ -30,7 +30,7 @@ from heimdall_nb.evaluation.compare import (
     ordered,
     same_result,
 )
-from heimdall_nb.evaluation.execute import Executor
+from heimdall_nb.evaluation.execute import Executor, same_state
 from heimdall_nb.evaluation.statements import invented
 from heimdall_nb.evaluation.statistics import wilson
 from heimdall_nb.facts import load_pack
@@ -150,7 +150,7 @@ def score_items(
 def _expected(example: Example, executor: Executor) -> Expectation:
     if writes(example.output):
         state = executor.write(example.output)
-        expected = state if isinstance(state, Refusal) else Expectation(state, False, False, None, ())
+        expected = state if isinstance(state, Refusal) else Expectation(state)
     else:
         expected = expectation(example.output, executor.read)
     if isinstance(expected, Refusal):
@@ -168,7 +168,8 @@ def _score(
     faults = [] if isinstance(result, Refusal) else name_faults(query, names)
     va = isinstance(result, Rows) and not faults and not unknown
     blind = not write and ignores_graph(example.output, query)
-    ex = va and not blind and agrees(expected, result)
+    same = same_state(expected.rows, result) if va and write else va and agrees(expected, result)
+    ex = same and not blind
     cause, message = cause_of(query, completion, result, faults, ex, unknown)
     message = "the answer does not read the graph" if blind and va else message
     verdict = {"va": va, "ex": ex, "em": exact_match(example.output, query), "cause": cause, "message": message}

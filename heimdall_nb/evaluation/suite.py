@@ -19,8 +19,7 @@ from heimdall_nb.engines.cypher_tokens import writes
 from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Refusal, Rows
 from heimdall_nb.errors import BadInput
 from heimdall_nb.evaluation.compare import Expectation, agrees, expectation
-from heimdall_nb.evaluation.execute import Executor
-from heimdall_nb.evaluation.graph_state import StateReader, same_state
+from heimdall_nb.evaluation.execute import Executor, same_state
 from heimdall_nb.evaluation.suite_graphs import Constant, Frame, Recipe, build, digest
 from heimdall_nb.run import atomic_text, read_json
 
@@ -95,7 +94,6 @@ class Judge:
     def __init__(self, engine: GraphEngine, seconds: float = 2.0, max_rows: int = 1000) -> None:
         self.engine = engine
         self._executor = Executor(engine, _no_instance, seconds, max_rows)
-        self._states = StateReader(engine, self._executor)
         self._golds: dict[str, Expectation | Refusal] = {}
 
     def load(self, instance: GraphInstance) -> None:
@@ -112,12 +110,12 @@ class Judge:
     def _expected(self, query: str) -> Expectation | Refusal:
         if not writes(query):
             return expectation(query, self._executor.read)
-        state = self._states.after(query)
+        state = self._executor.write(query)
         return state if isinstance(state, Refusal) else Expectation(state)
 
     def result(self, answer: str, gold: str) -> Rows | Refusal:
         """What `answer` gives; it may write where its gold does."""
-        return self._states.after(answer) if writes(gold) else self._executor.read(answer)
+        return self._executor.result(answer, writes(gold))
 
     def agree(self, gold: str, result: Rows | Refusal) -> bool:
         """Whether a result is right by a gold that this graph does not refuse."""
