@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from heimdall_nb.dataset.describe_words import (
-    AGGREGATES,
     COMPARISONS,
     CURRENT,
     FUNCTIONS,
@@ -24,11 +23,10 @@ from heimdall_nb.dataset.describe_words import (
     listed,
     pairs,
     place_of,
-    split,
     text_of,
     there_is,
 )
-from heimdall_nb.engines.cypher_patterns import is_node
+from heimdall_nb.engines.cypher_patterns import AGGREGATES, is_node, split
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol, word
 
 
@@ -296,7 +294,7 @@ class Reader:
         self.place = end + 1
         if name.upper() in QUANTIFIERS and len(group.items) > 2 and word(group.items[1], "IN"):
             return Spoken(self._quantified(name.upper(), group.items))
-        if name.lower() in AGGREGATES:
+        if name.upper() in AGGREGATES:
             self.aggregate = True
         return Spoken(self._function(name, list(group.items)))
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from heimdall_nb.dataset.graphs import GraphSchema
 from heimdall_nb.dataset.words import plural
+from heimdall_nb.engines.cypher_patterns import split
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol
-
-AGGREGATES = frozenset("count sum avg min max collect stdev stdevp percentilecont percentiledisc".split())
 
 # Function in lower case -> its English with {} for each argument. Others are named as they stand.
 FUNCTIONS = {
@@ -121,17 +120,6 @@ class Spoken:
     words: str = ""
     name: str = ""
     aggregate: bool = False
-
-
-def split(items: Sequence[Item]) -> list[Sequence[Item]]:
-    """The items between commas; nothing for no items."""
-    parts: list[list[Item]] = [[]]
-    for item in items:
-        if symbol(item, ","):
-            parts.append([])
-        else:
-            parts[-1].append(item)
-    return list(parts) if items else []
 
 
 def pairs(group: Group) -> list[tuple[str, Sequence[Item]]]:

@@ -19,6 +19,8 @@ _NO_FUNCTION = (
 ).split()
 _FUNCTIONS_TOO = ("ALL", "ANY")
 
+AGGREGATES = ("COUNT", "SUM", "AVG", "MIN", "MAX", "COLLECT", "STDEV", "STDEVP", "PERCENTILECONT", "PERCENTILEDISC")
+
 
 @dataclass(frozen=True)
 class Clause:
@@ -181,3 +183,24 @@ def hops(items: Sequence[Item]) -> Iterator[Hop]:
         if end < len(items) and isinstance(items[end], Group) and is_node(items[end], items[end - 1]):
             direction = "" if backward == forward else ("<" if backward else ">")
             yield Hop(read_part(item), relationship, read_part(items[end]), direction)
+
+
+def split(items: Sequence[Item], keyword: str = "") -> list[tuple[Item, ...]]:
+    """`items` cut at the commas of this level, or at a keyword; nothing for what is empty."""
+    parts: list[list[Item]] = [[]]
+    for item in items:
+        if word(item, keyword) if keyword else symbol(item, ","):
+            parts.append([])
+        else:
+            parts[-1].append(item)
+    return [tuple(part) for part in parts if part]
+
+
+def aggregates(items: Sequence[Item]) -> bool:
+    """True when an aggregate function is called anywhere among `items`."""
+    for place, item in enumerate(items):
+        if isinstance(item, Group):
+            called = place and item.bracket == "(" and word(items[place - 1], *AGGREGATES)
+            if called or aggregates(item.items):
+                return True
+    return False

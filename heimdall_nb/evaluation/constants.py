@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from heimdall_nb.engines.cypher_patterns import clauses, hops
+from heimdall_nb.engines.cypher_patterns import AGGREGATES, clauses, hops, split
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol, tokens, tree, word
-from heimdall_nb.evaluation.gold_lists import AGGREGATES, aliased, split
+from heimdall_nb.evaluation.gold_lists import aliased
 
 _LITERALS = ("TRUE", "FALSE", "NULL", "INF", "NAN")
 _WORDS = (  # words of expressions that are no variable

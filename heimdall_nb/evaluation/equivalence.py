@@ -7,10 +7,9 @@ the schema says. What no rule covers is left to the graphs.
 from __future__ import annotations
 
 from heimdall_nb.dataset.graphs import GraphSchema
-from heimdall_nb.engines.cypher_patterns import Part
+from heimdall_nb.engines.cypher_patterns import AGGREGATES, Part
 from heimdall_nb.evaluation.query_layout import Layout, PlacedClause, PlacedHop, PlacedPart, Span
 
-AGGREGATING = ("COUNT", "SUM", "AVG", "MIN", "MAX", "COLLECT", "STDEV", "STDEVP", "PERCENTILECONT", "PERCENTILEDISC")
 _CREATING = ("CREATE", "MERGE")
 
 
@@ -118,7 +117,7 @@ def _distinct(layout: Layout, schema: GraphSchema, span: Span, text: str) -> str
     if clause.keyword not in ("RETURN", "WITH") or layout.is_word(place, "UNION", "ALL"):
         return ""
     calls = (k for k in range(clause.first, clause.end) if layout.is_symbol(k + 1, "("))
-    if any(layout.is_word(k, *AGGREGATING) for k in calls):
+    if any(layout.is_word(k, *AGGREGATES) for k in calls):
         return "the rows of groups differ already"
     if _grouped_before(layout, schema, clause):
         return "the rows of groups differ already"
@@ -144,7 +143,7 @@ def _grouped_before(layout: Layout, schema: GraphSchema, clause: PlacedClause) -
     groups: set[str] = set()
     aggregated = False
     for first, end in _columns(layout, before[-1]):
-        if any(layout.is_word(k, *AGGREGATING) and layout.is_symbol(k + 1, "(") for k in range(first, end)):
+        if any(layout.is_word(k, *AGGREGATES) and layout.is_symbol(k + 1, "(") for k in range(first, end)):
             aggregated = True
         else:
             groups.add(layout.tokens[end - 1].text)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from heimdall_nb.engines.cypher_patterns import Clause, clauses, hops
+from heimdall_nb.engines.cypher_patterns import Clause, aggregates, clauses, hops, split
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol, tree, word
 
 _LISTS = ("COLLECT", "LABELS", "KEYS")  # functions whose lists have no order of their own
 _SORTS = ("SORT", "SORTNODES", "SORTMAPS", "SORTMULTI")  # functions that put a list into order
-AGGREGATES = "COLLECT COUNT SUM AVG MIN MAX STDEV STDEVP PERCENTILECONT PERCENTILEDISC".split()
 
 
 def list_marks(query: str) -> tuple[int, ...]:
@@ -55,7 +54,7 @@ def _part_marks(part: Sequence[Clause]) -> list[int]:
                 columns.append(mark)
                 if alias:
                     bags[alias] = mark
-            if _aggregates(clause.items) or (clause.items and word(clause.items[0], "DISTINCT")):
+            if aggregates(clause.items) or (clause.items and word(clause.items[0], "DISTINCT")):
                 in_order = False
         elif clause.keyword == "ORDER":
             in_order = True
@@ -106,26 +105,6 @@ def _bag_inside(items: Sequence[Item], bags: dict[str, int], in_order: bool) -> 
         elif bags.get(item.text, 0):
             return True
     return False
-
-
-def _aggregates(items: Sequence[Item]) -> bool:
-    for place, item in enumerate(items):
-        if isinstance(item, Group):
-            called = place and word(items[place - 1], *AGGREGATES) and item.bracket == "("
-            if called or _aggregates(item.items):
-                return True
-    return False
-
-
-def split(items: Sequence[Item]) -> list[tuple[Item, ...]]:
-    """The items between the commas of this level."""
-    parts: list[list[Item]] = [[]]
-    for item in items:
-        if symbol(item, ","):
-            parts.append([])
-        else:
-            parts[-1].append(item)
-    return [tuple(part) for part in parts]
 
 
 def aliased(items: Sequence[Item]) -> tuple[tuple[Item, ...], str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heimdall_nb.engines.cypher_patterns import Clause, clauses
-from heimdall_nb.engines.cypher_tokens import Item, Token, quoted, symbol, tokens, tree, word
+from heimdall_nb.engines.cypher_tokens import Token, quoted, symbol, tokens, tree, word
 
 KEY = "heimdall_sort_key_"  # columns that a variant adds
 _SKIPS = ("SKIP", "OFFSET")
@@ -103,17 +103,6 @@ def _tail(query: str) -> list[_Span]:
 def _plain_number(clause: Clause) -> str | None:
     item = clause.items[0] if len(clause.items) == 1 else None
     return item.text if isinstance(item, Token) and item.kind == "number" and item.text.isdigit() else None
-
-
-def _split(items: Sequence[Item]) -> list[tuple[Item, ...]]:
-    """The items between the commas of this level."""
-    parts: list[list[Item]] = [[]]
-    for item in items:
-        if symbol(item, ","):
-            parts.append([])
-        else:
-            parts[-1].append(item)
-    return [tuple(part) for part in parts]
 
 
 def _pieces(query: str, span: _Span, after: int) -> list[str]:

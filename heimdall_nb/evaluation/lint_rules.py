@@ -10,7 +10,7 @@ from functools import lru_cache
 import yaml
 
 from heimdall_nb.dataset.graphs import GraphSchema
-from heimdall_nb.engines.cypher_patterns import Clause, Hop, Part, clauses, is_relationship
+from heimdall_nb.engines.cypher_patterns import Clause, Hop, Part, aggregates, clauses, is_relationship, split
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol, word
 from heimdall_nb.evaluation.query_parts import (
     COMPARES,
@@ -18,7 +18,6 @@ from heimdall_nb.evaluation.query_parts import (
     Condition,
     Path,
     Stage,
-    aggregates,
     aggregates_all,
     at,
     collects_all,
@@ -32,7 +31,6 @@ from heimdall_nb.evaluation.query_parts import (
     pairs,
     read_path,
     sliced,
-    split,
     starts_distinct,
     tail,
     title,

@@ -6,10 +6,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from heimdall_nb.engines.cypher_patterns import Clause, Hop, Part, hops, is_node, is_relationship, read_part
+from heimdall_nb.engines.cypher_patterns import (
+    Clause,
+    Hop,
+    Part,
+    aggregates,
+    hops,
+    is_node,
+    is_relationship,
+    read_part,
+    split,
+)
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol, word
 
-AGGREGATES = ("COUNT", "COLLECT", "SUM", "AVG", "MIN", "MAX", "STDEV", "STDEVP", "PERCENTILECONT", "PERCENTILEDISC")
 SHORTEST = ("SHORTESTPATH", "ALLSHORTESTPATHS")
 COMPARES = ("=", "<", ">", "<=", ">=", "<>", "=~")
 
@@ -123,28 +132,6 @@ def limit(rest: Sequence[Clause]) -> int | None:
             first = clause.items[0] if clause.items else None
             return int(first.text) if isinstance(first, Token) and first.text.isdigit() else 0
     return None
-
-
-def split(items: Sequence[Item]) -> list[list[Item]]:
-    """Items cut at their commas."""
-    parts: list[list[Item]] = [[]]
-    for item in items:
-        if symbol(item, ","):
-            parts.append([])
-        else:
-            parts[-1].append(item)
-    return [part for part in parts if part]
-
-
-def aggregates(items: Sequence[Item]) -> bool:
-    """True when an aggregation is called anywhere in the items."""
-    return any(
-        (
-            isinstance(item, Group)
-            and (item.bracket == "(" and word(at(items, k - 1), *AGGREGATES) or aggregates(item.items))
-        )
-        for k, item in enumerate(items)
-    )
 
 
 def aggregates_all(items: Sequence[Item]) -> bool:

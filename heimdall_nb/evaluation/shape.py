@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from heimdall_nb.engines.cypher_patterns import Part, clauses, hops, is_node, is_relationship, read_part
+from heimdall_nb.engines.cypher_patterns import (
+    Part,
+    aggregates,
+    clauses,
+    hops,
+    is_node,
+    is_relationship,
+    read_part,
+    split,
+)
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol, tree, word
 from heimdall_nb.evaluation.terms import (
     CLOSING,
@@ -17,9 +26,7 @@ from heimdall_nb.evaluation.terms import (
     Expression,
     Term,
     aggregate_calls,
-    aggregates,
     comparison,
-    split,
     token_terms,
     unwrapped,
     without_asc,

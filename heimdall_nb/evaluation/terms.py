@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from heimdall_nb.engines.cypher_patterns import AGGREGATES
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, symbol, word
 
 Term = tuple[str, str]  # (value | property | node | link | function | aggregate | name | word | symbol, text)
 Expression = tuple[Term, ...]
 
-AGGREGATES = frozenset("count sum avg min max collect stdev stdevp percentilecont percentiledisc".split())
 _WORDS = frozenset(
     "AND OR XOR NOT IN IS NULL TRUE FALSE DISTINCT CASE WHEN THEN ELSE END STARTS ENDS WITH CONTAINS WHERE AS ASC DESC "
     "ASCENDING DESCENDING BY EXISTS COUNT ON MATCH CREATE".split()
@@ -18,17 +18,6 @@ _VALUES = frozenset(("TRUE", "FALSE", "NULL"))
 COMPARES = frozenset(("=", "<>", "<", ">", "<=", ">=", "=~"))
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 MIRRORED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
-
-
-def split(items: Sequence[Item], keyword: str = "") -> list[Sequence[Item]]:
-    """`items` cut at the commas of its top level, or at a keyword."""
-    parts: list[list[Item]] = [[]]
-    for item in items:
-        if word(item, keyword) if keyword else symbol(item, ","):
-            parts.append([])
-        else:
-            parts[-1].append(item)
-    return [part for part in parts if part]
 
 
 def comparison(items: Sequence[Item]) -> tuple[int, int, str]:
@@ -45,17 +34,6 @@ def comparison(items: Sequence[Item]) -> tuple[int, int, str]:
             negated = word(following, "NOT")
             return place, len(items) - place, "IS NOT NULL" if negated else "IS NULL"
     return len(items), 0, ""
-
-
-def aggregates(items: Sequence[Item]) -> bool:
-    """True when an aggregate function is called among `items`."""
-    for item, after in zip(items, (*items[1:], None), strict=False):
-        if isinstance(item, Group):
-            if aggregates(item.items):
-                return True
-        elif item.text.lower() in AGGREGATES and isinstance(after, Group) and after.bracket == "(":
-            return True
-    return False
 
 
 def aggregate_calls(expression: Expression) -> Iterator[Expression]:
@@ -106,7 +84,7 @@ def token_terms(item: Token, before: Item | None, after: Item | None, scope: Map
     calls = isinstance(after, Group) and after.bracket == "("
     if calls and item.kind == "word" and not item.is_word("AND", "OR", "NOT", "IN", "WHEN", "THEN", "ELSE"):
         lower = item.text.lower()
-        return [("aggregate" if lower in AGGREGATES else "function", lower)]
+        return [("aggregate" if lower.upper() in AGGREGATES else "function", lower)]
     if item.text in scope and not symbol(after, ":"):
         known = scope[item.text]
         simple = len(known) < 3 or known[0][0] in ("aggregate", "function")
