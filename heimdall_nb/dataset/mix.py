@@ -28,7 +28,8 @@ from heimdall_nb.dataset.example import Example, normalise
 from heimdall_nb.dataset.generate import Choice, Engines, Held, Maker, chosen
 from heimdall_nb.dataset.graphs import schema_names
 from heimdall_nb.dataset.templates import PARTS, Template
-from heimdall_nb.engines.arcadedb import HEAP, ArcadeDB
+from heimdall_nb.engines.arcadedb import ArcadeDB
+from heimdall_nb.engines.java_machine import HEAP
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.hardware import die_with_parent, threads
 from heimdall_nb.run import DATA

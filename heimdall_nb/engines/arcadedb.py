@@ -6,36 +6,22 @@ survive a fork, so parallel work uses spawned processes.
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
-import sys
 import tempfile
 import textwrap
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from heimdall_nb.engines.cypher_gate import MAX_LENGTH, refused
 from heimdall_nb.engines.cypher_tokens import loads_files, tokens, writes
 from heimdall_nb.engines.graph import GraphInstance, Refusal, RefusalKind, Rows, instance_faults, present
+from heimdall_nb.engines.java_machine import open_database
 from heimdall_nb.engines.java_values import Converter, TooLarge
 from heimdall_nb.engines.java_worker import Failed, Stopped, Worker
 from heimdall_nb.errors import BadInput
-
-HEAP = "HEIMDALL_JAVA_HEAP"  # variable that limits the memory of the Java machine; 512m where it is not set
-
-# -Xrs leaves signals to Python: with Java's own handler, ending this process by SIGTERM crashes it. No crash files.
-# The quick compiler and the serial collector: many short statements on few cores gain nothing from the others' threads.
-JAVA = (
-    "-Xrs",
-    "-XX:-CreateCoredumpOnCrash",
-    f"-XX:ErrorFile={os.devnull}",
-    "-XX:TieredStopAtLevel=1",
-    "-XX:+UseSerialGC",
-)
 
 # Java's own exception name -> what the refusal is called. What is not listed is a gap of the engine.
 _KINDS: dict[str, RefusalKind] = {
@@ -53,12 +39,6 @@ _SLACK = 0.15  # seconds over the limit in which the engine may say itself that 
 _PARSE = 5.0  # seconds for a check without running
 _START = 60.0  # seconds for what a statement's limit does not count: the first one, begin, rollback
 
-_QUIET = """
-handlers=java.util.logging.ConsoleHandler
-.level=SEVERE
-java.util.logging.ConsoleHandler.level=SEVERE
-"""
-
 
 class ArcadeDB:
     """A graph database in a folder: `path`, or a temporary one that is removed at close. Usable as a context manager.
@@ -69,14 +49,14 @@ class ArcadeDB:
     def __init__(self, path: Path | str | None = None) -> None:
         folder = Path(tempfile.mkdtemp(prefix="heimdall-arcadedb-")) if path is None else None
         try:
-            self._database = _open(Path(path) if path is not None else folder / "graph")
+            self._database = open_database(Path(path) if path is not None else folder / "graph")
         except BaseException:
             _dispose(None, folder)
             raise
-        # Runs at close, when the object is forgotten, or when the process ends: whatever comes first.
         import jpype
 
         self._worker = Worker(jpype)
+        # Runs at close, when the object is forgotten, or when the process ends: whatever comes first.
         self._finalizer = weakref.finalize(self, _dispose, self._database, folder, self._worker)
         self._java = self._database.get_java_database()
         self._timeout = jpype.JClass("com.arcadedb.GlobalConfiguration").COMMAND_TIMEOUT
@@ -279,63 +259,6 @@ def _dispose(database: Any, folder: Path | None, worker: Worker | None = None) -
             database.close()
     if folder is not None:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _open(path: Path) -> Any:
-    try:
-        import arcadedb_embedded
-        import jpype
-    except ImportError as problem:
-        what = f"the graph engine is not installed ({problem.name} is missing)"
-        raise BadInput(what, "arcadedb-embedded", "Run: pip install arcadedb-embedded") from None
-    try:
-        if not jpype.isJVMStarted():
-            _start_java()
-        if arcadedb_embedded.database_exists(str(path)):
-            return arcadedb_embedded.open_database(str(path))
-        return arcadedb_embedded.create_database(str(path))
-    except arcadedb_embedded.ArcadeDBError as problem:
-        first = str(problem).splitlines()[0]
-        remedy = "Run: pip install --force-reinstall arcadedb-embedded, and see that the folder can be written."
-        raise BadInput(f"the graph engine does not start ({first})", str(path), remedy) from None
-
-
-@contextmanager
-def _standard_error_closed() -> Iterator[None]:
-    """Java announces an incubator module on file descriptor 2; errors come as exceptions, so nothing is lost."""
-    sys.stderr.flush()
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
-
-
-def _start_java() -> None:
-    from arcadedb_embedded import jvm
-
-    with tempfile.TemporaryDirectory(prefix="heimdall-java-") as folder:
-        settings = Path(folder) / "logging.properties"
-        settings.write_text(_QUIET, encoding="utf-8")
-        with _standard_error_closed():
-            options = [f"-Djava.util.logging.config.file={settings}", *JAVA]
-            jvm.start_jvm(heap_size=os.environ.get(HEAP, "512m"), jvm_args=options)
-        import jpype
-
-        configuration = jpype.JClass("com.arcadedb.GlobalConfiguration")
-        for name in ("OPENCYPHER_LOAD_CSV_ALLOW_FILE_URLS", "OPENCYPHER_LOAD_CSV_ALLOW_REMOTE_URLS"):
-            setting = getattr(configuration, name, None)
-            if setting is None:
-                logging.getLogger(__name__).warning("This ArcadeDB has no setting %s.", name)
-            else:
-                setting.setValue(False)
-        # The engine reads the settings file when it first asks whether to log.
-        jpype.JClass("com.arcadedb.log.LogManager").instance().isLoggable(
-            jpype.JClass("java.lang.Object"), jpype.JClass("java.util.logging.Level").INFO
-        )
 
 
 def _gate(query: str) -> Refusal | None:
