@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -34,6 +34,7 @@ class Token:
     kind: TokenKind
     text: str
     start: int  # offset in the query
+    keyword: str = field(default="", compare=False)  # a word in upper case, kept because it is asked for all the time
 
     @property
     def name(self) -> bool:
@@ -42,7 +43,7 @@ class Token:
 
     def is_word(self, *words: str) -> bool:
         """True when this is one of the keywords `words` (given in upper case), whatever its case."""
-        return self.kind == "word" and self.text.upper() in words
+        return bool(self.keyword) and self.keyword in words
 
 
 @lru_cache(maxsize=20_000)
@@ -63,7 +64,7 @@ def tokens(query: str) -> tuple[Token, ...]:
             text = text[1:-1].replace("``", "`")
         elif kind == "string":
             text = text[1:-1]
-        found.append(Token(kind, text, match.start()))
+        found.append(Token(kind, text, match.start(), text.upper() if kind == "word" else ""))
     return tuple(found)
 
 
@@ -108,7 +109,7 @@ def symbol(item: Item | None, *texts: str) -> bool:
 
 def word(item: Item | None, *words: str) -> bool:
     """True when `item` is one of these keywords (upper case)."""
-    return isinstance(item, Token) and item.is_word(*words)
+    return isinstance(item, Token) and item.keyword in words and bool(item.keyword)
 
 
 def named(item: Item | None) -> bool:
@@ -119,7 +120,7 @@ def named(item: Item | None) -> bool:
 def writes(query: str) -> bool:
     """True when a writing keyword stands where a clause can start: not as a property, label, map key or alias."""
     items = tokens(query)
-    return any(token.is_word(*WRITING) and not _only_a_name(items, place) for place, token in enumerate(items))
+    return any(token.keyword in WRITING and not _only_a_name(items, place) for place, token in enumerate(items))
 
 
 def _only_a_name(items: tuple[Token, ...], place: int) -> bool:

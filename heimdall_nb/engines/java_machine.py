@@ -15,6 +15,8 @@ from heimdall_nb.errors import BadInput
 
 HEAP = "HEIMDALL_JAVA_HEAP"  # variable that limits the memory of the Java machine; 512m where it is not set
 
+STATEMENTS = 2000  # parsed statements that are kept: a suite runs each on many graphs, and parsing is half of the time
+
 # -Xrs leaves signals to Python: with Java's own handler, ending this process by SIGTERM crashes it. No crash files.
 # The quick compiler and the serial collector: many short statements on few cores gain nothing from the others' threads.
 JAVA = (
@@ -84,6 +86,8 @@ def _start_java() -> None:
                 logging.getLogger(__name__).warning("This ArcadeDB has no setting %s.", name)
             else:
                 setting.setValue(False)
+        for name in ("OPENCYPHER_STATEMENT_CACHE", "OPENCYPHER_PLAN_CACHE"):
+            getattr(configuration, name).setValue(jpype.JInt(STATEMENTS))
         # The engine reads the settings file when it first asks whether to log.
         jpype.JClass("com.arcadedb.log.LogManager").instance().isLoggable(
             jpype.JClass("java.lang.Object"), jpype.JClass("java.util.logging.Level").INFO

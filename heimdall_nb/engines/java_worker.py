@@ -55,6 +55,7 @@ class Worker:
         self._late = jpype.JClass("java.util.concurrent.TimeoutException")
         self._wrapped = jpype.JClass("java.util.concurrent.ExecutionException")
         self._array = jpype.JArray(jpype.JObject)
+        self._prepared: dict[int, tuple[Any, Any, Any]] = {}  # id of a handle -> handle, its arguments, its task
         self._silent = self._do_nothing()
         self._start()
 
@@ -90,8 +91,9 @@ class Worker:
 
     def call(self, handle: Any, arguments: tuple[Any, ...], seconds: float) -> Any:
         """What the method returns. Raises Stopped past the time limit, Failed for an exception in Java."""
-        bound = self._handles.insertArguments(handle, 0, self._array(arguments))
-        task = self._executor.submit(self._callable @ self._as_interface(self._callable.class_, bound))
+        _, holder, run = self._prepared.get(id(handle)) or self._prepare(handle, len(arguments))
+        holder[:] = arguments
+        task = self._executor.submit(run)
         try:
             return task.get(max(1, round(1000 * seconds)), self._unit)
         except self._late:
@@ -100,6 +102,14 @@ class Worker:
             raise Failed(problem.getCause()) from None
         self._stop(task)
         raise Stopped
+
+    def _prepare(self, handle: Any, count: int) -> tuple[Any, Any, Any]:
+        """The handle as a task that reads its arguments from an array: made once, so that Java compiles it."""
+        holder = self._array(count)
+        bound = handle.asSpreader(self._array.class_, count).bindTo(holder)
+        made = handle, holder, self._callable @ self._as_interface(self._callable.class_, bound)
+        self._prepared[id(handle)] = made
+        return made
 
     def _stop(self, task: Any) -> None:
         deadline = time.monotonic() + GRACE

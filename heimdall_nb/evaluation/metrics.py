@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -134,47 +135,69 @@ def score_items(
         if not example.graph:
             raise BadInput("has no graph, so it cannot be executed", f"example {example.id}", "Leave it out.")
     order = sorted(range(len(examples)), key=lambda k: (str(examples[k].graph), k))  # each graph is loaded once
-    executor = Executor(engine, instance_of, seconds, max_rows)
-    scores: dict[int, ItemScore] = {}
-    golds: dict[str, Expectation] = {}
-    for k in track(order, "scoring"):
-        graph, gold = str(examples[k].graph), examples[k].output
-        if executor.use(graph):
-            golds, names = {}, names_of(graph)
-        if gold not in golds:
-            golds[gold] = _expected(examples[k], executor)
-        scores[k] = _score(examples[k], completions[k], golds[gold], names, executor)
+    judge = _Judge(Executor(engine, instance_of, seconds, max_rows), names_of)
+    scores = {k: judge.score(examples[k], completions[k]) for k in track(order, "scoring")}
     return _with_suite(examples, [scores[k] for k in range(len(examples))], suite, engine, seconds, max_rows)
 
 
-def _expected(example: Example, executor: Executor) -> Expectation:
-    if writes(example.output):
-        state = executor.write(example.output)
-        expected = state if isinstance(state, Refusal) else Expectation(state)
-    else:
-        expected = expectation(example.output, executor.read)
-    if isinstance(expected, Refusal):
-        what = f"the gold query is refused ({expected.kind}: {expected.message})"
-        raise BadInput(what, f"example {example.id}", "Validate the set again with notebook 02.")
-    return expected
+@dataclass(frozen=True)
+class _Verdict:
+    """What there is to say of a statement beside a gold, whatever model wrote it."""
+
+    result: Rows | Refusal
+    faults: list[str]  # names that the schema does not have
+    unknown: list[str]  # names that the facts do not have
+    same: bool
+    blind: bool  # the same result, without reading the graph
+    exact: bool
+
+    @property
+    def valid(self) -> bool:
+        return isinstance(self.result, Rows) and not self.faults and not self.unknown
 
 
-def _score(
-    example: Example, completion: Completion, expected: Expectation, names: SchemaNames, executor: Executor
-) -> ItemScore:
-    query, write = query_of(completion.text), writes(example.output)
-    result = executor.result(query, write)
-    unknown = invented(query, load_pack()) if query else []
-    faults = [] if isinstance(result, Refusal) else name_faults(query, names)
-    va = isinstance(result, Rows) and not faults and not unknown
-    blind = not write and ignores_graph(example.output, query)
-    same = same_state(expected.rows, result) if va and write else va and agrees(expected, result)
-    ex = same and not blind
-    cause, message = cause_of(query, completion, result, faults, ex, unknown)
-    message = "the answer does not read the graph" if blind and va else message
-    verdict = {"va": va, "ex": ex, "em": exact_match(example.output, query), "cause": cause, "message": message}
-    shown = {} if write else {"gold_rows": expected.rows, "rows": result if isinstance(result, Rows) else None}
-    return item_score(example, completion, query, **verdict, **({"gold_rows": expected.rows} | shown))
+class _Judge:
+    """Scores answers graph by graph; a statement is run and compared with a gold once, whoever wrote it."""
+
+    def __init__(self, executor: Executor, names_of: Callable[[str], SchemaNames]) -> None:
+        self.executor, self.names_of, self.pack = executor, names_of, load_pack()
+        self.golds: dict[str, Expectation] = {}
+        self.verdicts: dict[tuple[str, str], _Verdict] = {}
+
+    def score(self, example: Example, completion: Completion) -> ItemScore:
+        graph = str(example.graph)
+        if self.executor.use(graph):
+            self.golds, self.verdicts, self.names = {}, {}, self.names_of(graph)
+        query, gold, write = query_of(completion.text), example.output, writes(example.output)
+        expected = self.expected(example, write)
+        if (gold, query) not in self.verdicts:
+            self.verdicts[gold, query] = self.verdict(gold, query, expected, write)
+        v = self.verdicts[gold, query]
+        ex = v.same and not v.blind
+        cause, message = cause_of(query, completion, v.result, v.faults, ex, v.unknown)
+        message = "the answer does not read the graph" if v.blind else message
+        found = {"va": v.valid, "ex": ex, "em": v.exact, "cause": cause, "message": message}
+        rows = v.result if isinstance(v.result, Rows) and not write else None
+        return item_score(example, completion, query, **found, gold_rows=expected.rows, rows=rows)
+
+    def verdict(self, gold: str, query: str, expected: Expectation, write: bool) -> _Verdict:
+        result = self.executor.result(query, write)
+        unknown = invented(query, self.pack) if query else []
+        faults = [] if isinstance(result, Refusal) else name_faults(query, self.names)
+        valid = isinstance(result, Rows) and not faults and not unknown
+        same = valid and (same_state(expected.rows, result) if write else agrees(expected, result))
+        blind = same and not write and ignores_graph(gold, query)
+        return _Verdict(result, faults, unknown, same, blind, exact_match(gold, query))
+
+    def expected(self, example: Example, write: bool) -> Expectation:
+        gold = example.output
+        if gold not in self.golds:
+            state = self.executor.write(gold) if write else expectation(gold, self.executor.read)
+            if isinstance(state, Refusal):
+                what = f"the gold query is refused ({state.kind}: {state.message})"
+                raise BadInput(what, f"example {example.id}", "Validate the set again with notebook 02.")
+            self.golds[gold] = Expectation(state) if isinstance(state, Rows) else state
+        return self.golds[gold]
 
 
 def _with_suite(
@@ -234,11 +257,13 @@ def cause_of(
 def exact_match(gold: str, answer: str) -> bool:
     """True when two queries are the same but for white space, comments, a last semicolon and the case of keywords."""
 
-    def form(query: str) -> list[tuple[str, str]]:
-        items = [(t.kind, t.text.upper() if t.is_word(*_KEYWORDS) else t.text) for t in tokens(query)]
-        return items[:-1] if items and items[-1] == ("symbol", ";") else items
+    return gold == answer or _form(gold) == _form(answer)
 
-    return form(gold) == form(answer)
+
+@lru_cache(maxsize=4096)
+def _form(query: str) -> list[tuple[str, str]]:
+    items = [(t.kind, t.keyword if t.keyword in _KEYWORDS else t.text) for t in tokens(query)]
+    return items[:-1] if items and items[-1] == ("symbol", ";") else items
 
 
 def share(successes: int, total: int) -> dict[str, float]:
