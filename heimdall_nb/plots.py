@@ -14,6 +14,7 @@ if not os.environ.get("MPLBACKEND"):
     matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from IPython.display import HTML, display
+from PIL import Image
 
 COLOURS = ("#0b5cad", "#d1741c", "#2a7f4f", "#8a3f8f", "#6b6b6b")  # told apart in greyscale and by colour-blind readers
 MARKERS = ("o", "s", "^", "D", "v")
@@ -54,8 +55,10 @@ def bars(
 
 
 def show(fig: Any, path: Path, alt: str) -> None:
-    """Save the figure as PNG at `path`, and display it with its alternative text."""
+    """Save the figure as PNG of 256 colours at `path`, and display it with its alternative text."""
     fig.savefig(path, dpi=110)
     plt.close(fig)
+    # A page holds each figure as text, and a run keeps it three times: a palette takes a third of the bytes.
+    Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
     image = base64.b64encode(path.read_bytes()).decode()
     display(HTML(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{image}" style="max-width: 100%">'))
