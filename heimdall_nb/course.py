@@ -13,6 +13,9 @@ from heimdall_nb import hardware, logbook, pages, presets
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.run import ROOT, STAGES, Run, git_commit, notebook_path, source_digest, write_json
 
+# A kernel that is told to end may find its own messages cancelled, and would print a traceback about them.
+_QUIET_END = "--IPKernelApp.exec_lines=__import__('logging').getLogger('tornado.general').setLevel('CRITICAL')"
+
 
 class StageFailed(HeimdallError):
     """A notebook stopped with an error; the exit status tells bad input from a failed run."""
@@ -109,6 +112,7 @@ def execute(number: str, output: Path, parameters: dict[str, Any]) -> None:
             progress_bar=False,
             stdout_file=_CellLines(),
             start_timeout=120,
+            extra_arguments=[_QUIET_END],
             config=Config({"KernelManager": {"transport": "ipc"}}),  # files, not ports: nothing to collide with
         )
     except PapermillExecutionError as problem:
