@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
+from heimdall_nb.engines.cypher_tokens import writes
 from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Refusal, Rows
-from heimdall_nb.evaluation.compare import Expectation, agrees
+from heimdall_nb.evaluation.compare import Expectation, agrees, expectation
 
 MAX_STATE = 100_000  # rows of a graph's state
 
@@ -69,9 +70,21 @@ class Executor:
         """The graph that a write leaves, or the rows of a read."""
         return self.write(query) if write else self.read(query)
 
+    def expected(self, gold: str) -> Expectation | Refusal:
+        """What a right answer to `gold` must give on the loaded graph: rows, or the graph that a write leaves."""
+        if not writes(gold):
+            return expectation(gold, self.read)
+        state = self.write(gold)
+        return state if isinstance(state, Refusal) else Expectation(state)
+
     @cached_property
     def _has_json(self) -> bool:
         return isinstance(self.engine.run(_PROBE), Rows)
+
+
+def right(gold: str, expected: Expectation, result: Rows) -> bool:
+    """Whether `result` is what `gold` expects: the same rows, or the same graph where `gold` writes."""
+    return same_state(expected.rows, result) if writes(gold) else agrees(expected, result)
 
 
 def same_state(gold: Rows, answer: Rows) -> bool:

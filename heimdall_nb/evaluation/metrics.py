@@ -24,14 +24,12 @@ from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Refusal, Rows
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.evaluation.compare import (
     Expectation,
-    agrees,
     collects_unordered,
-    expectation,
     ignores_graph,
     ordered,
     same_result,
 )
-from heimdall_nb.evaluation.execute import Executor, same_state
+from heimdall_nb.evaluation.execute import Executor, right
 from heimdall_nb.evaluation.statements import invented
 from heimdall_nb.evaluation.statistics import wilson
 from heimdall_nb.facts import load_pack
@@ -147,13 +145,10 @@ class _Verdict:
     result: Rows | Refusal
     faults: list[str]  # names that the schema does not have
     unknown: list[str]  # names that the facts do not have
+    valid: bool
     same: bool
     blind: bool  # the same result, without reading the graph
     exact: bool
-
-    @property
-    def valid(self) -> bool:
-        return isinstance(self.result, Rows) and not self.faults and not self.unknown
 
 
 class _Judge:
@@ -169,9 +164,9 @@ class _Judge:
         if self.executor.use(graph):
             self.golds, self.verdicts, self.names = {}, {}, self.names_of(graph)
         query, gold, write = query_of(completion.text), example.output, writes(example.output)
-        expected = self.expected(example, write)
+        expected = self.expected(example)
         if (gold, query) not in self.verdicts:
-            self.verdicts[gold, query] = self.verdict(gold, query, expected, write)
+            self.verdicts[gold, query] = self.verdict(gold, query, expected)
         v = self.verdicts[gold, query]
         ex = v.same and not v.blind
         cause, message = cause_of(query, completion, v.result, v.faults, ex, v.unknown)
@@ -180,23 +175,23 @@ class _Judge:
         rows = v.result if isinstance(v.result, Rows) and not write else None
         return item_score(example, completion, query, **found, gold_rows=expected.rows, rows=rows)
 
-    def verdict(self, gold: str, query: str, expected: Expectation, write: bool) -> _Verdict:
-        result = self.executor.result(query, write)
+    def verdict(self, gold: str, query: str, expected: Expectation) -> _Verdict:
+        result = self.executor.result(query, writes(gold))
         unknown = invented(query, self.pack) if query else []
         faults = [] if isinstance(result, Refusal) else name_faults(query, self.names)
         valid = isinstance(result, Rows) and not faults and not unknown
-        same = valid and (same_state(expected.rows, result) if write else agrees(expected, result))
-        blind = same and not write and ignores_graph(gold, query)
-        return _Verdict(result, faults, unknown, same, blind, exact_match(gold, query))
+        same = valid and right(gold, expected, result)
+        blind = same and not writes(gold) and ignores_graph(gold, query)
+        return _Verdict(result, faults, unknown, valid, same, blind, exact_match(gold, query))
 
-    def expected(self, example: Example, write: bool) -> Expectation:
+    def expected(self, example: Example) -> Expectation:
         gold = example.output
         if gold not in self.golds:
-            state = self.executor.write(gold) if write else expectation(gold, self.executor.read)
-            if isinstance(state, Refusal):
-                what = f"the gold query is refused ({state.kind}: {state.message})"
+            expected = self.executor.expected(gold)
+            if isinstance(expected, Refusal):
+                what = f"the gold query is refused ({expected.kind}: {expected.message})"
                 raise BadInput(what, f"example {example.id}", "Validate the set again with notebook 02.")
-            self.golds[gold] = Expectation(state) if isinstance(state, Rows) else state
+            self.golds[gold] = expected
         return self.golds[gold]
 
 

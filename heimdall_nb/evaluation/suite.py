@@ -18,8 +18,8 @@ from heimdall_nb.dataset.graphs import GraphSchema, load_schema
 from heimdall_nb.engines.cypher_tokens import writes
 from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Refusal, Rows
 from heimdall_nb.errors import BadInput
-from heimdall_nb.evaluation.compare import Expectation, agrees, expectation
-from heimdall_nb.evaluation.execute import Executor, same_state
+from heimdall_nb.evaluation.compare import Expectation
+from heimdall_nb.evaluation.execute import Executor, right
 from heimdall_nb.evaluation.suite_graphs import Constant, Frame, Recipe, build, digest
 from heimdall_nb.run import atomic_text, read_json
 
@@ -104,14 +104,8 @@ class Judge:
     def gold(self, query: str) -> Expectation | Refusal:
         """What a right answer to this gold must give on this graph: rows of a read, the whole graph after a write."""
         if query not in self._golds:
-            self._golds[query] = self._expected(query)
+            self._golds[query] = self._executor.expected(query)
         return self._golds[query]
-
-    def _expected(self, query: str) -> Expectation | Refusal:
-        if not writes(query):
-            return expectation(query, self._executor.read)
-        state = self._executor.write(query)
-        return state if isinstance(state, Refusal) else Expectation(state)
 
     def result(self, answer: str, gold: str) -> Rows | Refusal:
         """What `answer` gives; it may write where its gold does."""
@@ -122,7 +116,7 @@ class Judge:
         expected = self.gold(gold)
         if isinstance(result, Refusal) or isinstance(expected, Refusal):
             return False
-        return same_state(expected.rows, result) if writes(gold) else agrees(expected, result)
+        return right(gold, expected, result)
 
 
 def _no_instance(graph: str) -> GraphInstance:
