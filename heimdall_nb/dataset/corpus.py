@@ -1,83 +1,148 @@
-"""The corpus of the small base model: a schema, then several questions with their queries, by the same templates.
+"""The corpus of the base model: a schema, then several questions with their queries, never about a schema seen before.
 
-Nothing is executed: a query and its question come from one binding, so they agree by construction.
+A query and its question come from one binding, so they agree by construction; `verified` runs them as well. The
+templates, the graphs and the style of question that the benchmark reserves are in none of it.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, islice
 from typing import Any
 
-from heimdall_nb.dataset.example import Example, normalise
-from heimdall_nb.dataset.generate import ENUMERATED, apart
-from heimdall_nb.dataset.graphs import GraphSchema, load_schema
+from heimdall_nb.dataset import sql
+from heimdall_nb.dataset.generate import ENUMERATED, apart, chosen
+from heimdall_nb.dataset.graphs import GraphSchema
 from heimdall_nb.dataset.invent import invent_schema
 from heimdall_nb.dataset.questions import STYLES, ask
+from heimdall_nb.dataset.relational_corpus import relational_corpus
 from heimdall_nb.dataset.slots import NoBinding, SampledValues
-from heimdall_nb.dataset.templates import Template, bind, templates
-from heimdall_nb.errors import BadInput
+from heimdall_nb.dataset.templates import PARTS, Template, bind
+from heimdall_nb.dataset.traces import react_traces
+from heimdall_nb.dataset.verified import runs
+from heimdall_nb.engines.graph import GraphEngine, Refusal
+from heimdall_nb.engines.sql import SqlEngine
+from heimdall_nb.errors import BadInput, HeimdallError
+from heimdall_nb.react_protocol import INSTRUCTIONS
 
-Pair = tuple[str, str]  # a graph's name, and a normalised question or query
-Exclude = Collection[Pair] | Callable[[str, str], bool]
-_TRIES = 200  # draws for one turn before the schema is said to have no room
+Record = dict[str, Any]  # {"task": of prompts.TASKS, "schema": text, "turns": [[question, answer], …]}
+SHARES = {"cypher": 0.8, "sql": 0.12, "react": 0.08}  # of the sequences, once the model can copy names
+ALONE = 0.3  # the first share of the sequences, Cypher alone
+CHECKED = 20  # of each so many Cypher records one is run
+SHORT = 105  # characters of a template's query that counts as short
+EASY = 0.15  # the first share of the Cypher sequences, with short queries only: names first, then everything
+ALIKE = 0.2  # share of the sequences whose turns come from four templates, so that a solved example helps
+_AFTER_RESULT = re.compile(r" (?:ORDER BY|SKIP|LIMIT) ")
+_TRIES = 60  # draws for one turn before the schema is said to have no room
 
 
-def base_corpus(
-    sequences: int,
-    seed: int,
-    graphs: Sequence[str],
-    exclude: Exclude = frozenset(),
-    own_share: float = 0.5,
-    turns: int = 6,
-    only: Sequence[str] | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Records `{"schema": text, "turns": [[question, query], …]}`, each with `turns` questions on one schema.
+def cypher_corpus(
+    sequences: int, seed: int, turns: int = 8, draw: Callable[[random.Random], GraphSchema] = invent_schema
+) -> Iterator[tuple[GraphSchema, Record]]:
+    """Schemas with their records: up to `turns` Cypher questions about one schema that `draw` invents.
 
-    A share `own_share` of the schemas are the course's `graphs`, the others are invented, each for one record.
-    `exclude` keeps held-out items out: pairs (graph, normalised question) and (graph, normalised query), or a function
-    of such a pair. `only` restricts the templates; those kept for the benchmark are left out. Raises BadInput when a
-    graph has no turn left that is not excluded.
+    The first EASY share holds short queries only. Record number n depends on `seed` and n alone.
     """
-    if not 0 <= own_share <= 1 or (own_share and not graphs):
-        raise BadInput(f"{own_share} of {len(graphs)} graphs is no share", "own_share", "Use 0 to 1, and name graphs.")
-    known = {name: template for name, template in templates().items() if not template.benchmark}
-    if unknown := sorted(set(only or ()) - set(known)):
-        raise BadInput(f"there is no template {unknown[0]!r}", "only", "See data/templates/cypher.")
-    chosen = [template for name, template in known.items() if only is None or name in only]
-    own = [load_schema(name) for name in graphs]
-    excluded = exclude if callable(exclude) else lambda graph, text: (graph, text) in exclude
     for number in range(sequences):
-        rng = random.Random(f"corpus {seed} {number}")  # one each, so that a record does not depend on those before
-        schema = rng.choice(own) if rng.random() < own_share else invent_schema(rng)
-        yield {"schema": schema.text(), "turns": _turns(schema, chosen, turns, rng, excluded)}
+        rng = random.Random(f"corpus {seed} {number}")
+        easy = number < EASY * sequences
+        schema, pairs = _record(draw, easy, turns, rng)
+        yield schema, {"task": "cypher", "schema": schema.text(), "turns": pairs}
 
 
-def held_out(examples: Iterable[Example]) -> set[Pair]:
-    """What `base_corpus` must not contain when `examples` are to stay unseen: their questions and their queries."""
-    return {(item.graph or "", normalise(text)) for item in examples for text in (item.input, item.output)}
+def base_corpus(sequences: int, seed: int, graph: GraphEngine, sql_engine: SqlEngine) -> Iterator[Record]:
+    """The whole corpus in the order in which it is read: Cypher alone at first, then SQL and ReAct traces among it.
+
+    Every SELECT has run on `sql_engine`, every observation of a trace is what `graph` gave (`FreshArcadeDB`, so that
+    the records do not depend on what it held before), and of every CHECKED-th Cypher record all queries have run.
+    Raises HeimdallError for a query that is refused: then a template is at fault.
+    """
+    records = {
+        "cypher": _checked(cypher_corpus(sequences, seed), graph, seed),
+        "sql": relational_corpus(sequences, seed, engine=sql_engine),
+        "react": react_traces(sequences, seed, graph),
+    }
+    rng = random.Random(f"base corpus {seed}")
+    for number in range(sequences):
+        alone = number < ALONE * sequences
+        kind = "cypher" if alone else rng.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+        yield {"kind": kind} | next(records[kind])
+
+
+def _checked(records: Iterable[tuple[GraphSchema, Record]], graph: GraphEngine, seed: int) -> Iterator[Record]:
+    for number, (schema, record) in enumerate(records):
+        queries = [query for _, query in record["turns"]]
+        for query, result in zip(
+            queries, runs(schema, queries, graph, seed) if number % CHECKED == 0 else (), strict=False
+        ):
+            if isinstance(result, Refusal):
+                raise HeimdallError(f"The engine refused a query of the corpus ({result.message}): {query}")
+        yield record
+
+
+def other_texts() -> Iterator[str]:
+    """What later trainings will read, for the tokenizer alone: wordings and answers of all parts, SQL, ReAct.
+
+    A tokenizer that has not seen them cuts their words into letters. The templates of the benchmark are left out.
+    """
+    for _ in range(4):  # beside the many texts of the corpus
+        yield from [INSTRUCTIONS] * 60
+        for template in sql.templates():
+            yield from (*template.questions, template.sql)
+        for part in PARTS[1:]:
+            for template in chosen(part):
+                yield from (template.query, *template.phrases, *template.questions)
+    for record in relational_corpus(300, 0):
+        yield from chain(*record["turns"])
+
+
+def _record(
+    draw: Callable[[random.Random], GraphSchema], easy: bool, turns: int, rng: random.Random
+) -> tuple[GraphSchema, list[list[str]]]:
+    for _ in range(_TRIES):
+        schema = draw(rng)
+        groups = _groups(easy)
+        if rng.random() < ALIKE:
+            groups = [rng.sample(_drawn(groups, rng), 4)]
+        found = dict(islice(_turns(schema, groups, turns, rng), turns))
+        if len(found) > 1:
+            return schema, [list(turn) for turn in found.items()]
+    raise BadInput(f"{_TRIES} schemas have no two questions each", "draw", "Draw schemas with more labels.")
+
+
+@lru_cache(maxsize=2)
+def _groups(easy: bool) -> list[list[Template]]:
+    """The templates without and with the enumeration, which has its own share; those of the benchmark never."""
+    usable = [template for template in chosen("cypher") if not easy or len(template.query) <= SHORT]
+    return apart(usable)
+
+
+def _drawn(groups: Sequence[list[Template]], rng: random.Random) -> list[Template]:
+    return groups[rng.random() < ENUMERATED] if len(groups) > 1 else groups[0]
 
 
 def _turns(
-    schema: GraphSchema,
-    chosen: list[Template],
-    number: int,
-    rng: random.Random,
-    excluded: Callable[[str, str], bool],
-) -> list[list[str]]:
-    found: dict[str, str] = {}
-    groups = apart(chosen)  # in the shares that a dataset has
-    for _ in range(_TRIES * number):
-        if len(found) == number:
-            return [[question, query] for question, query in found.items()]
-        drawn = groups[rng.random() < ENUMERATED] if len(groups) > 1 else groups[0]
-        template = drawn[int(rng.random() * len(drawn))]
+    schema: GraphSchema, groups: Sequence[list[Template]], turns: int, rng: random.Random
+) -> Iterator[tuple[str, str]]:
+    """Pairs of question and query, none twice, until the tries are used up."""
+    asked: set[str] = set()
+    for _ in range(_TRIES * turns):
+        template = rng.choice(_drawn(groups, rng))
         try:
             binding = bind(template, schema, SampledValues(), rng)
         except NoBinding:
             continue
-        question = ask(template, binding, STYLES[int(rng.random() * len(STYLES))], rng)
-        query = template.render(binding)
-        if question not in found and not any(excluded(schema.name, normalise(text)) for text in (question, query)):
-            found[question] = query
-    raise BadInput(f"has no {number} questions that are not held out", f"graph {schema.name}", "Ask for fewer turns.")
+        question, query = ask(template, binding, rng.choice(STYLES), rng), template.render(binding)
+        if question not in asked and not _same_columns(query):
+            asked.add(question)
+            yield question, query
+
+
+def _same_columns(query: str) -> bool:
+    """Whether two columns have one name: an invented property may be called like a template's alias."""
+    result = _AFTER_RESULT.split(query.rpartition("RETURN ")[2])[0].removeprefix("DISTINCT ")
+    columns = [item.rpartition(" AS ")[2] for item in result.split(", ")]
+    return len(set(columns)) < len(columns)

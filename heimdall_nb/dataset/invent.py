@@ -1,26 +1,28 @@
-"""Schemas that no one has seen: names from word lists, put together, or made of random letters.
+"""Schemas that no one has seen, without bound: domains mixed anew, word lists of six languages, and invented words.
 
-A small model copies a name token by token, and can do so only for tokens that it has met inside names. So the names
-come from many words, in every naming style, and a share of them are no words at all.
+A small model copies a name token by token, and can do so only for tokens that it has met inside names. So names come
+from many words, in every naming style, and a share of them are no words at all.
 """
 
 from __future__ import annotations
 
-import datetime
 import random
-import string
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-import yaml
-
+from heimdall_nb.dataset.domains import Attribute, Domain, Entity, Link, domains
 from heimdall_nb.dataset.graphs import GraphSchema, Label, Property, RelationshipType
-from heimdall_nb.dataset.words import past, plural, third_person
-from heimdall_nb.run import DATA
+from heimdall_nb.dataset.invent_values import property_of
+from heimdall_nb.dataset.invent_words import Lexicon, invented_word, lexicons, styled, word_lists
+from heimdall_nb.dataset.words import past, plural, split_identifier, third_person
 
-WORDS = DATA / "words.yaml"
-INVENTED = 0.35  # share of words made of letters
-_KEYS = ("name", "name", "title", "code", "id", "label")
-_TYPES = ("STRING", "STRING", "INTEGER", "INTEGER", "FLOAT", "DATE", "BOOLEAN")
+INVENTED = 0.3  # share of words that no list holds, where names do not come from a domain
+RENAMED = 0.12  # share of a domain's names that other words replace
+_SOURCES = {"domain": 0.35, "mixed": 0.2, "words": 0.33, "foreign": 0.12}  # where the names of a schema come from
+_KINDS = ("STRING", "STRING", "STRING", "INTEGER", "INTEGER", "FLOAT", "DATE", "BOOLEAN")
+_KEYS = ("name", "name", "title", "code", "id", "label", "number")
+_TENSES = ("present", "past", "passive", "has", "present")
+# Words that mean something in Cypher, in an alias of the templates, or to the reader of a question.
 _RESERVED = frozenset(
     "all and as asc by call case contains create date delete desc detach distinct else end ends exists false in is "
     "limit match merge n not null on optional or order remove result return set skip starts then true union unwind "
@@ -28,35 +30,41 @@ _RESERVED = frozenset(
 )
 
 
-@lru_cache(maxsize=1)
-def word_lists() -> dict[str, tuple[str, ...]]:
-    """The lists of data/words.yaml: nouns, verbs, adjectives."""
-    return {name: tuple(text.split()) for name, text in yaml.safe_load(WORDS.read_text(encoding="utf-8")).items()}
-
-
-def invented_word(rng: random.Random) -> str:
-    """A word that is none: syllables, or plain random letters."""
-    if rng.random() < 0.5:
-        syllables = rng.randint(1, 3)
-        text = "".join(rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiou") for _ in range(syllables))
-        return text + rng.choice("bdgklmnprtvx")
-    return "".join(rng.choice(string.ascii_lowercase) for _ in range(rng.randint(3, 8)))
-
-
 def invent_schema(rng: random.Random) -> GraphSchema:
-    """A random schema of two to four labels and two to four relationship types; the name is always `invented`."""
-    return _Inventor(rng).schema()
+    """A random schema of two to five labels and one to six relationship types; its name is always `invented`."""
+    source = rng.choices(tuple(_SOURCES), tuple(_SOURCES.values()))[0]
+    return Inventor(rng, source).schema()
 
 
-class _Inventor:
-    def __init__(self, rng: random.Random) -> None:
-        self.rng = rng
+@dataclass(frozen=True)
+class _Style:
+    """How the identifiers of a schema are written; None keeps them as a domain has them."""
+
+    label: str | None
+    property: str | None
+    type: str | None
+
+
+class Inventor:
+    """Draws the names of one schema: words that no other name of it consists of, and identifiers in one style."""
+
+    def __init__(self, rng: random.Random, source: str = "words") -> None:
+        self.rng, self.source = rng, source
         self.taken: set[str] = set(_RESERVED)
-        self.label_style = rng.choice(("pascal",) * 6 + ("upper", "snake"))
-        self.property_style = rng.choice(("camel",) * 6 + ("snake",) * 2 + ("pascal",))
-        self.type_style = rng.choice(("upper",) * 7 + ("camel",))
+        self.lexicon: Lexicon | None = lexicons()[rng.choice(tuple(lexicons()))] if source == "foreign" else None
+        self.style = self._style()
+
+    def _style(self) -> _Style:
+        if self.source == "domain" and self.rng.random() < 0.7:
+            return _Style(None, None, None)
+        if self.rng.random() < 0.06:  # names that need back-ticks
+            return _Style(self.rng.choice(("pascal", "title")), "plain", self.rng.choice(("upper", "plain")))
+        label = self.rng.choice(("pascal",) * 7 + ("upper", "snake", "camel"))
+        prop = self.rng.choice(("camel",) * 6 + ("snake",) * 3 + ("pascal",))
+        return _Style(label, prop, self.rng.choice(("upper",) * 7 + ("camel", "snake")))
 
     def word(self, kind: str) -> str:
+        """A word of the list `kind` (nouns, verbs, adjectives), or one that is none."""
         return invented_word(self.rng) if self.rng.random() < INVENTED else self.rng.choice(word_lists()[kind])
 
     def fresh(self, compound: float, kind: str = "nouns") -> list[str]:
@@ -65,83 +73,146 @@ class _Inventor:
             words = [self.word(kind)]
             if self.rng.random() < compound:
                 words.insert(0, self.word(self.rng.choice(("adjectives", "nouns"))))
-            if " ".join(words) not in self.taken:
-                self.taken.add(" ".join(words))
+            if self.claim(" ".join(words)):
                 return words
 
+    def claim(self, text: str) -> bool:
+        """Whether `text` was free; it is taken from now on."""
+        free = text.lower() not in self.taken
+        self.taken.add(text.lower())
+        return free
+
+    def named(self, kind: str, compound: float) -> tuple[list[str], str]:
+        """(the words of an identifier, what people say): the same words, or a foreign word and the English one."""
+        if self.lexicon is None or self.rng.random() < 0.15:
+            words = self.fresh(compound, kind)
+            return words, " ".join(words)
+        pairs = self.lexicon.adjectives if kind == "adjectives" else self.lexicon.nouns
+        while True:
+            english, foreign = self.rng.choice(pairs)
+            if self.claim(english) and self.claim(foreign):
+                return foreign.split(), english
+
     def schema(self) -> GraphSchema:
-        labels = [self.label() for _ in range(self.rng.choice((2, 3, 3, 4)))]
-        relationships = [self.relationship(labels) for _ in range(self.rng.randint(2, 4))]
-        return GraphSchema("invented", "", {label.name: label for label in labels}, tuple(relationships))
+        """A schema from this inventor's source."""
+        domain = self.rng.choice(domains()) if self.source == "domain" else self.domain()
+        labels, links = self.part_of(domain)
+        made = {entity.name: self.label(entity) for entity in labels}
+        relationships = [self.relationship(link, made) for link in links]
+        by_type = {(item.type, item.start, item.end): item for item in relationships}
+        return GraphSchema("invented", "", {item.name: item for item in made.values()}, tuple(by_type.values()))
 
-    def label(self) -> Label:
-        words = self.fresh(0.2)
-        key_name = self.rng.choice(_KEYS)
-        if self.rng.random() < 0.4:
-            key_words = self.fresh(0.3)
-            key_name = styled(key_words, self.property_style)
-        else:
-            key_words = [key_name]
-        key = self.key_property(key_name, " ".join(key_words))
-        others = [self.property() for _ in range(self.rng.randint(2, 4))]
-        name, spoken = styled(words, self.label_style), " ".join(words)
-        return Label(name, key.name, {p.name: p for p in (key, *others)}, spoken, plural(spoken))
+    def part_of(self, domain: Domain) -> tuple[list[Entity], list[Link]]:
+        """Two to five labels of a domain, joined where they can be, and some of the relationships between them."""
+        number = self.rng.choice((2, 3, 3, 4, 4, 5))
+        links = self.rng.sample(domain.links, len(domain.links))
+        chosen: dict[str, None] = dict.fromkeys((links[0].start, links[0].end))
+        for link in links[1:]:
+            if len({*chosen, link.start, link.end}) <= number and {link.start, link.end} & set(chosen):
+                chosen |= dict.fromkeys((link.start, link.end))
+        inside = [link for link in links if link.start in chosen and link.end in chosen]
+        return [domain.entities[name] for name in chosen], inside[: self.rng.choice((2, 3, 4, 5, 6))]
 
-    def relationship(self, labels: list[Label]) -> RelationshipType:
-        start, end = self.rng.choice(labels).name, self.rng.choice(labels).name
-        verb = self.fresh(0.0, "verbs")[0]
-        done = past(verb)
-        words, says, back = self.rng.choice(
-            (
-                ([third_person(verb)], third_person(verb), f"is {done} by"),
-                ([done], done, f"was {done} by"),
-                ([done, "by"], f"was {done} by", done),
-                (["has", done], f"has {done}", f"was {done} by"),
-                ([verb], third_person(verb), f"is {done} by"),
-            )
-        )
-        properties = [self.property(compound=0.1) for _ in range(self.rng.choice((0, 0, 1, 1, 2)))]
-        name = styled(words, self.type_style)
-        return RelationshipType(name, start, end, says, back, properties={p.name: p for p in properties})
+    def label(self, entity: Entity) -> Label:
+        key, *others = entity.attributes
+        kept = [key, *self.rng.sample(others, min(len(others), self.rng.choice((2, 3, 4, 5))))]
+        properties = [self.property(item) for item in kept]
+        known = {item.name: item for item in properties}
+        name, words = self.identifier(entity.name, entity.words, self.style.label)
+        text = properties[0].name if properties[0].type == "STRING" else ""
+        return Label(name, properties[0].name, known, words, plural(words), text=text)
 
-    def key_property(self, name: str, words: str) -> Property:
-        if self.rng.random() < 0.15:
-            low = self.rng.choice((1, 100, 1000, 10_000))
-            return Property(name, "INTEGER", words, range=(low, 10 * low), additive=False)
-        parts = tuple(tuple(self.value() for _ in range(4)) for _ in range(self.rng.choice((1, 2, 2))))
-        return Property(name, "STRING", words, parts=parts, join=self.rng.choice((" ", " ", " ", "-", "_")))
+    def property(self, item: Attribute) -> Property:
+        name, words = self.identifier(item.name, item.words, self.style.property)
+        return property_of(name, words, item.kind, item.key, self.rng)
 
-    def property(self, compound: float = 0.3) -> Property:
-        kind = self.rng.choice(_TYPES)
-        spoken = self.fresh(0.0, "adjectives") if kind == "BOOLEAN" else self.fresh(compound)
-        name, words = styled(spoken, self.property_style), " ".join(spoken)
-        missing = 0.1 if self.rng.random() < 0.5 else 0.0
-        if kind == "STRING":
-            return Property(name, kind, words, values=tuple(self.value() for _ in range(5)), missing=missing)
-        return Property(name, kind, words, range=self.range(kind), decimals=self.rng.randint(1, 2), missing=missing)
+    def identifier(self, name: str, words: str, style: str | None) -> tuple[str, str]:
+        """(identifier, words) in this schema's style; a few of a domain's are replaced by others."""
+        if self.source == "domain" and self.rng.random() < RENAMED:
+            fresh = self.fresh(0.3)
+            return styled(fresh, style or ("pascal" if name[0].isupper() else "camel")), " ".join(fresh)
+        return (styled(split_identifier(name).split(), style) if style else name), words
 
-    def range(self, kind: str) -> tuple[object, ...]:
-        if kind == "DATE":
-            first = datetime.date(self.rng.randint(1990, 2020), self.rng.randint(1, 12), self.rng.randint(1, 28))
-            return first, first + datetime.timedelta(days=self.rng.randint(200, 4000))
-        if kind == "INTEGER" and self.rng.random() < 0.25:
-            return 1900, 2024
-        high = self.rng.choice((9, 30, 100, 500, 2000, 90_000))
-        return (0, high) if kind == "INTEGER" else (0.0, float(high))
+    def relationship(self, link: Link, labels: dict[str, Label]) -> RelationshipType:
+        properties = [self.property(item) for item in link.attributes]
+        name = styled(split_identifier(link.name).split(), self.style.type) if self.style.type else link.name
+        ends = labels[link.start].name, labels[link.end].name
+        return RelationshipType(name, *ends, link.says, link.back, properties={p.name: p for p in properties})
 
-    def value(self) -> str:
-        if self.rng.random() < 0.15:
-            letters = "".join(self.rng.choice(string.ascii_uppercase) for _ in range(self.rng.randint(1, 3)))
-            return letters + str(self.rng.randint(1, 999))
-        word = self.word(self.rng.choice(("nouns", "adjectives")))
-        return word.capitalize() if self.rng.random() < 0.6 else word
+    # -- where a schema does not come from one domain
+
+    def domain(self) -> Domain:
+        """A domain put together for one schema: from parts of the known ones, or from words."""
+        make = self.mixed_entity if self.source == "mixed" else self.new_entity
+        entities: dict[str, Entity] = {}
+        number = self.rng.choice((2, 3, 3, 4, 4))
+        while len(entities) < number:
+            entity = make()
+            entities.setdefault(entity.name, entity)
+        links = [self.link(list(entities)) for _ in range(self.rng.randint(2, 6))]
+        distinct = {link.name: link for link in links}
+        return Domain("invented", entities, tuple(distinct.values()))
+
+    def mixed_entity(self) -> Entity:
+        """A label of one domain with properties of others."""
+        entity = self.entity_of_any()
+        strangers = [self.rng.choice(self.entity_of_any().attributes[1:]) for _ in range(2)]
+        found = {item.words: item for item in (*entity.attributes, *strangers)}
+        return Entity(entity.name, entity.words, _distinct(found.values()))
+
+    def entity_of_any(self) -> Entity:
+        return self.rng.choice(tuple(self.rng.choice(domains()).entities.values()))
+
+    def new_entity(self) -> Entity:
+        words, spoken = self.named("nouns", 0.2)
+        attributes = [self.key(), *(self.attribute() for _ in range(self.rng.randint(2, 5)))]
+        return Entity(styled(words, "pascal"), spoken, _distinct(attributes))
+
+    def key(self) -> Attribute:
+        kind = "INTEGER" if self.rng.random() < 0.2 else "STRING"
+        if self.lexicon is None and self.rng.random() < 0.6:
+            name = self.rng.choice(_KEYS)
+            return Attribute(name, "identifier" if name == "id" else name, kind, True)
+        words, spoken = self.named("nouns", 0.3)
+        return Attribute(styled(words, "camel"), spoken, kind, True)
+
+    def attribute(self, compound: float = 0.3) -> Attribute:
+        kind = self.rng.choice(_KINDS)
+        words, spoken = self.named("adjectives" if kind == "BOOLEAN" else "nouns", compound)
+        if kind != "BOOLEAN" and self.lexicon is None and self.rng.random() < 0.15:  # people say more than the name
+            spoken = f"{self.word(self.rng.choice(('nouns', 'adjectives')))} {spoken}"
+        return Attribute(styled(words, "camel"), spoken, kind)
+
+    def link(self, labels: Sequence[str]) -> Link:
+        attributes = _distinct(self.attribute(0.1) for _ in range(self.rng.choice((0, 0, 1, 1, 2))))
+        start, end = self.rng.choice(labels), self.rng.choice(labels)
+        if self.source == "mixed":
+            other = self.rng.choice(self.rng.choice(domains()).links)
+            return Link(other.name, start, end, other.says, other.back, other.attributes)
+        if self.lexicon is not None:
+            says, back, foreign = self.rng.choice(self.lexicon.verbs)
+            return Link(styled(foreign.split(), "upper"), start, end, says, back, attributes)
+        words, says, back = self.phrase(self.fresh(0.0, "verbs")[0], self.rng.choice(_TENSES))
+        return Link(styled(words, "upper"), start, end, says, back, attributes)
+
+    def phrase(self, verb: str, tense: str) -> tuple[list[str], str, str]:
+        """(words of the type, says, back) of a regular verb."""
+        done, does = past(verb), third_person(verb)
+        if tense == "past":
+            return [done], done, f"was {done} by"
+        if tense == "passive":
+            return [done, "by"], f"was {done} by", done
+        if tense == "has":
+            return ["has", done], f"has {done}", f"was {done} by"
+        return [does if self.rng.random() < 0.6 else verb], does, f"is {done} by"
 
 
-def styled(words: list[str], style: str) -> str:
-    """Words as one identifier: pascal, camel, snake or upper (UPPER_SNAKE)."""
-    if style == "snake":
-        return "_".join(words)
-    if style == "upper":
-        return "_".join(words).upper()
-    joined = "".join(word.capitalize() for word in words)
-    return joined if style == "pascal" else joined[0].lower() + joined[1:]
+def _distinct(attributes: Iterable[Attribute]) -> tuple[Attribute, ...]:
+    """Attributes without a second one of the same name or words; the first (the key) stays first."""
+    names: dict[str, Attribute] = {}
+    words: set[str] = set()
+    for item in attributes:
+        if item.name.lower() not in names and item.words not in words:
+            names[item.name.lower()] = item
+            words.add(item.words)
+    return tuple(names.values())
