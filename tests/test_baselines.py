@@ -13,6 +13,7 @@ from heimdall_nb.dataset.graphs import instantiate, load_schema
 from heimdall_nb.errors import BadInput
 from heimdall_nb.exercises import nb07
 from heimdall_nb.models.protocol import Completion
+from heimdall_nb.react_protocol import SHOWN_CHARACTERS, read_action
 
 
 def example(graph, question, query, template=""):
@@ -170,7 +171,7 @@ def test_the_test_set_must_not_be_in_the_pool(tmp_path, arcadedb):
     ],
 )
 def test_actions_are_read(reply, action):
-    assert react.read_action(reply) == action
+    assert read_action(reply) == action
 
 
 def good_agent(conversation):
@@ -267,7 +268,7 @@ def test_long_observations_are_cut(arcadedb, tmp_path):
     model = Scripted(lambda c: f"Action: run_query[{query}]")
     trace = react.solve(model, ITEMS[:1], arcadedb, instance_of, tmp_path / "r.jsonl", max_steps=1)[0]
     observation = trace.steps[0].observation
-    assert observation.startswith("100 rows. x, t") and len(observation) <= react.SHOWN_CHARACTERS + 2
+    assert observation.startswith("100 rows. x, t") and len(observation) <= SHOWN_CHARACTERS + 2
 
 
 def test_exercises_of_notebook_07():

@@ -6,8 +6,6 @@ together, one step at a time, so that the model gets batches.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,25 +14,14 @@ from typing import Any
 from heimdall_nb.baselines.fewshot import check_disjoint, exemplars
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.engines.cypher_tokens import writes
-from heimdall_nb.engines.graph import GraphEngine, GraphInstance, Refusal, Rows
+from heimdall_nb.engines.graph import GraphEngine, GraphInstance
 from heimdall_nb.models.answers import append, prompt_key, query_of, rewrite, stored
 from heimdall_nb.models.protocol import Completion, LanguageModel, Outcome
 from heimdall_nb.progress import track
 from heimdall_nb.prompts import STOPS, Conversation, conversation
+from heimdall_nb.react_protocol import NO_ACTION, asked, demonstration, read_action, shown, without_labels
 
-TOOLS = ("schema", "run_query", "finish")
-SHOWN_ROWS, SHOWN_CHARACTERS = 5, 400
 BATCH = 64
-
-INSTRUCTIONS = """\
-Solve the task in steps. In each step write exactly two lines:
-Thought: what you know and what to do next
-Action: one of schema[], run_query[a Cypher query], finish[the Cypher query that answers the question]
-After each action you are shown an observation. Question: """
-
-# The argument may hold brackets itself: it ends at the last one before the next line of the protocol.
-_ACTION = re.compile(r"Action:\s*(\w+)\s*\[((?:(?!\n(?:Thought|Action|Observation):).)*)\]", re.DOTALL)
-_LABELS = re.compile(r"^(?:Thought|Action):\s*", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -82,18 +69,6 @@ class Trace:
             part for s in self.steps for part in (s.reply.strip(), s.observation and f"Observation: {s.observation}")
         ]
         return "\n".join(line for line in lines if line)
-
-
-def read_action(reply: str) -> tuple[str, str]:
-    """(tool, argument) of a reply; an empty tool name when there is no action, or none of TOOLS.
-
-    >>> read_action("Thought: count them\\nAction: run_query[MATCH (n) RETURN count(n)]")
-    ('run_query', 'MATCH (n) RETURN count(n)')
-    """
-    found = _ACTION.search(reply)
-    if not found or found[1] not in TOOLS:
-        return "", ""
-    return found[1], query_of(found[2])
 
 
 def solve(
@@ -165,7 +140,7 @@ def _advance(
     for _, trace in (item for item in items if not item[1].finished):
         ran = [s.argument for s in trace.steps if s.action == "run_query" and not s.observation.startswith("Error")]
         last = trace.steps[-1].reply if trace.steps else ""
-        trace.answer = ran[-1] if ran else query_of(_LABELS.sub("", last))
+        trace.answer = ran[-1] if ran else query_of(without_labels(last))
         trace.outcome = "ok" if trace.answer else "empty"
 
 
@@ -180,30 +155,17 @@ def _step(example: Example, trace: Trace, reply: Completion, engine: GraphEngine
     elif action == "schema":
         observation = example.schema
     elif action == "run_query":
-        observation = _observe(engine.run(argument))
+        observation = shown(engine.run(argument))
     else:
-        observation = (
-            f"Error: no action was found. Write one line that begins with Action: and uses {', '.join(TOOLS)}."
-        )
+        observation = NO_ACTION
     trace.steps.append(Step(reply.text, action, argument, observation))
-
-
-def _observe(result: Rows | Refusal) -> str:
-    """A result as the model sees it: the first rows, shortened."""
-    if isinstance(result, Refusal):
-        return f"Error ({result.kind}): {result.message}"[:SHOWN_CHARACTERS]
-    rows = [json.dumps(row, ensure_ascii=False) for row in result.rows[:SHOWN_ROWS]]
-    count = f"{len(result.rows)} row{'' if len(result.rows) == 1 else 's'}"
-    text = "\n".join([f"{count}. {', '.join(result.columns)}", *rows])
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …"
 
 
 def _conversation(example: Example, steps: Sequence[Step], solved: Sequence[tuple[str, str]]) -> Conversation:
     """Earlier steps become turns: the model's replies, answered by observations."""
-    asked = [INSTRUCTIONS + example.question, *(f"Observation: {step.observation}" for step in steps)]
-    replies = [step.reply for step in steps]
-    turns = [*solved, *zip(asked[:-1], replies, strict=True)]
-    return conversation(asked[-1], example.schema, example.task, exemplars=turns)
+    *earlier, last = asked(example.question, [step.observation for step in steps])
+    turns = [*solved, *zip(earlier, [step.reply for step in steps], strict=True)]
+    return conversation(last, example.schema, example.task, exemplars=turns)
 
 
 def _demonstrations(
@@ -213,7 +175,7 @@ def _demonstrations(
     instance_of: Callable[[str], GraphInstance],
 ) -> dict[str, list[tuple[str, str]]]:
     """For each example the turns of one solved question of the pool on its graph, with its observation."""
-    shown: dict[str, list[tuple[str, str]]] = {}
+    turns: dict[str, list[tuple[str, str]]] = {}
     by_graph: dict[str, list[tuple[str, str]]] = {}
     reads = [e for e in pool if not writes(e.output)]  # run_query refuses writes
     for example in sorted(examples, key=lambda e: (str(e.graph), e.id)):
@@ -222,12 +184,6 @@ def _demonstrations(
             by_graph[graph] = []
             for solved in exemplars(reads, example, 1, "fixed"):
                 engine.load(instance_of(graph))
-                by_graph[graph] = _demonstration(solved, _observe(engine.run(solved.output)))
-        shown[example.id] = by_graph[graph]
-    return shown
-
-
-def _demonstration(solved: Example, observation: str) -> list[tuple[str, str]]:
-    first = f"Thought: The schema is known. I run the query.\nAction: run_query[{solved.output}]"
-    second = f"Thought: The rows answer the question.\nAction: finish[{solved.output}]"
-    return [(INSTRUCTIONS + solved.question, first), (f"Observation: {observation}", second)]
+                by_graph[graph] = demonstration(solved.question, solved.output, shown(engine.run(solved.output)))
+        turns[example.id] = by_graph[graph]
+    return turns
