@@ -124,6 +124,23 @@ for _name, _number, _summary in (
 
 
 @app.command()
+def base(
+    output: Annotated[Path, typer.Option(help="folder of the finished model")],
+    minutes: Annotated[float, typer.Option(min=0.1, help="time for the training on this machine")] = 170.0,
+    steps: Annotated[int, typer.Option(min=0, help="exactly so many steps, so that the result can be repeated")] = 0,
+    work: Annotated[
+        Path | None, typer.Option(help="folder for corpus and checkpoints; beside the output by default")
+    ] = None,
+    seed: Seed = 7,
+) -> None:
+    """Make a base model from nothing: corpus, tokenizer, training, model card; goes on where it was killed."""
+    from heimdall_nb.training.recipe import make_base
+
+    made = make_base(output, work or output.with_name(f"{output.name}-work"), minutes, steps, seed)
+    print(f"written: {output} ({made['parameters']:,} parameters, {made['tokens']:,} tokens read)")
+
+
+@app.command()
 def evaluate(
     model: Annotated[
         Path | None, typer.Option(help="GGUF file, or folder of a Hugging Face model; without it, notebook 05 runs")

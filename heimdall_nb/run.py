@@ -49,6 +49,16 @@ def atomic_text(path: Path, text: str) -> Path:
     return path
 
 
+def write_lines(path: Path, lines: Iterable[str]) -> Path:
+    """Write one line after the other to a temporary name beside `path`, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as handle:
+        handle.writelines(f"{line}\n" for line in lines)
+    os.replace(temporary, path)
+    return path
+
+
 def write_json(path: Path, value: Any) -> Path:
     """Write `value` as indented JSON, atomically."""
     return atomic_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from heimdall_nb.training.sequences import IGNORED, Tokens, batches, encode, pad
 from heimdall_nb.training.tokenizer import train_tokenizer
 
 
-def train_base(corpus: Path, output: Path, config: BaseConfig) -> dict[str, Any]:
+def train_base(corpus: Path, output: Path, config: BaseConfig, more_texts: Iterable[str] = ()) -> dict[str, Any]:
     """Train tokenizer and model on `corpus`, and write them with `training.json` to the folder `output`.
+
+    The tokenizer learns from `more_texts` as well: words of later trainings, which it should not cut into letters.
 
     Returns what `training.json` holds: `history` (step, loss, learning rate), `evaluations` (on held-out sequences),
     `parameters`, `vocabulary`, `tokens`, `timing`. An `output` that was made from the same corpus with the same
@@ -36,11 +40,9 @@ def train_base(corpus: Path, output: Path, config: BaseConfig) -> dict[str, Any]
         return read_json(output / "training.json")
     torch.set_num_threads(hardware.threads())
     quiet()
-    conversations = read_corpus(corpus)
-    tokenizer = train_tokenizer(texts(conversations), config.vocabulary)
-    sequences = encode(tokenizer, conversations, config.max_length)
-    share = min(config.held_out, len(sequences) // 5 + 1)
-    training = Training(config, tokenizer, sequences[share:] or sequences, sequences[:share])
+    tokenizer = train_tokenizer(chain(more_texts, texts(read_corpus(corpus))), config.vocabulary)
+    learnt, held = apart(encode(tokenizer, read_corpus(corpus), config.max_length), config.held_out)
+    training = Training(config, tokenizer, learnt, held)
     checkpoint = output.parent / "checkpoints" / f"{output.name}.pt"
     training.resume(checkpoint, identity)
     training.run(checkpoint, identity)
@@ -69,7 +71,7 @@ def build_model(config: BaseConfig, tokenizer: Any) -> Any:
         num_attention_heads=config.heads,
         num_key_value_heads=config.kv_heads,
         head_dim=config.hidden // config.heads,
-        max_position_embeddings=2048,
+        max_position_embeddings=config.positions,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
@@ -101,6 +103,14 @@ def rate(step: int, config: BaseConfig) -> float:
     return min(rise, (config.steps - step) / max(1.0, config.decay * config.steps))
 
 
+def apart(sequences: Sequence[Tokens], number: int) -> tuple[list[Tokens], list[Tokens]]:
+    """(learnt, held out): at most `number` sequences, one in six at most, from all over the corpus, are held out."""
+    number = min(number, len(sequences) // 6 + 1)
+    places = {len(sequences) * (2 * n + 1) // (2 * number) for n in range(number)}
+    learnt = [item for place, item in enumerate(sequences) if place not in places]
+    return learnt or list(sequences), [sequences[place] for place in sorted(places)]
+
+
 class Training:
     """A training in progress: model, optimisers, data, step and history."""
 
@@ -114,7 +124,6 @@ class Training:
             torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, config))
             for optimiser in self.optimisers
         ]
-        self.batches = batches(sequences, config.batch_size, config.steps, config.seed)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         self.history: list[dict[str, float]] = []
         self.evaluations: list[dict[str, float]] = []
@@ -123,56 +132,71 @@ class Training:
         """Train to the last step, with a checkpoint and an evaluation now and then."""
         report = Report("base model", self.config.steps, self.step)
         started, before = time.monotonic(), self.seconds
-        while self.step < self.config.steps:
-            loss, tokens = self.learn(self.batches[self.step])
+        for batch in self.batches():
+            loss, tokens = self.learn(batch)
             self.step += 1
             self.tokens += tokens
             self.history.append({"step": self.step, "loss": round(loss, 5)})
             last = self.step == self.config.steps
             if last or self.step % self.config.evaluate_every == 0:
-                self.evaluations.append({"step": self.step} | self.evaluate())
+                self.evaluations.append({"step": self.step, "tokens": self.tokens} | self.evaluate())
             self.seconds = before + time.monotonic() - started
             if not last and self.step % self.config.checkpoint_every == 0:
                 self.save(checkpoint, identity)
             report.update(self.step, loss, tokens)
         report.close()
 
+    def batches(self) -> Iterator[list[int]]:
+        """The batches of the steps that are left."""
+        every = batches(self.sequences, self.config.batch_tokens, self.config.seed)
+        return islice(every, self.step, self.config.steps)
+
     def learn(self, batch: Sequence[int]) -> tuple[float, int]:
-        """One step; returns the loss and the number of tokens read."""
+        """One step; returns the loss of the answers and the number of tokens read."""
         import torch
 
         self.model.train()
         ids, labels = pad([self.sequences[n] for n in batch], self.tokenizer.pad_token_id)
-        loss = self.loss(ids.to(self.model.device), labels.to(self.model.device))[0]
-        loss.backward()
+        early = self.step < self.config.prompt_until * self.config.steps
+        total, answers = self.loss(ids, labels, self.config.prompt_weight if early else 0.0)[:2]
+        total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimiser, schedule in zip(self.optimisers, self.schedules, strict=True):
             optimiser.step()
             optimiser.zero_grad()
             schedule.step()
-        return loss.item(), sum(len(self.sequences[n].ids) for n in batch)
+        return answers.item(), sum(len(self.sequences[n].ids) for n in batch)
 
-    def loss(self, ids: Any, labels: Any) -> tuple[Any, list[bool], list[int]]:
-        """(mean loss of the answer tokens, whether each is the likeliest one, its place in the flat batch).
+    def loss(self, ids: Any, labels: Any, prompt_weight: float = 0.0) -> tuple[Any, Any, list[bool], list[int]]:
+        """(loss to learn from, mean loss of the answer tokens, whether each is the likeliest, its place in the batch).
 
-        The output layer is applied at the answer tokens only: that saves a good part of a small model's work.
+        The output layer is applied only where the loss needs it, which saves a good part of a small model's work. The
+        tokens of the prompt count with `prompt_weight`: predicting a name's second mention teaches to copy.
         """
         import torch
 
-        wanted = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten()
-        places = (wanted != IGNORED).nonzero().squeeze(1)
+        F = torch.nn.functional
+        target = F.pad(ids[:, 1:], (0, 1), value=self.tokenizer.pad_token_id).flatten()
+        answer = F.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten() != IGNORED
+        places = (target != self.tokenizer.pad_token_id if prompt_weight else answer).nonzero().squeeze(1)
         number = len(places)
-        # A multiple of 256 for the same reason as in `pad`. Place 0 is no answer, so the loss ignores the copies of it.
-        places = torch.nn.functional.pad(places, (0, -number % 256))
+        # A multiple of 256 for the same reason as in `width`; what is added has weight 0.
+        places = F.pad(places, (0, -number % 256))
+        weight = torch.where(answer[places], 1.0, prompt_weight)
+        weight[number:] = 0.0
+        device = self.model.device
         with autocast():
-            hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)[places]
-            logits = self.model.lm_head(hidden).float()
-        right = logits.argmax(-1) == wanted[places]
-        loss = torch.nn.functional.cross_entropy(logits, wanted[places], ignore_index=IGNORED)
-        return loss, right[:number].tolist(), places[:number].tolist()
+            hidden = self.model.model(input_ids=ids.to(device), use_cache=False).last_hidden_state
+            logits = self.model.lm_head(hidden.flatten(0, 1)[places.to(device)]).float()
+        losses = F.cross_entropy(logits, target[places].to(device), reduction="none")
+        is_answer = answer[places] & (weight > 0)
+        answers = losses[is_answer.to(device)].mean()
+        total = (losses * weight.to(device)).sum() / is_answer.sum()
+        right = (logits.argmax(-1).cpu() == target[places])[is_answer]
+        return total, answers, right.tolist(), places[is_answer].tolist()
 
-    def evaluate(self) -> dict[str, float]:
-        """Held-out loss and exact match: of the first answers (zero-shot) and of the later ones.
+    def evaluate(self) -> dict[str, Any]:
+        """Held-out loss, and exact match of the first answers (zero-shot), of the later ones, and of each kind.
 
         An answer that is the most probable token at every place, given the right tokens before it, is the answer that
         greedy decoding writes: one pass over the text gives the exact match without writing anything.
@@ -180,20 +204,23 @@ class Training:
         import torch
 
         self.model.eval()
-        losses, first, later = [], [], []
+        losses, first, later, kinds = [], [], [], defaultdict(list)
         with torch.no_grad():
-            for start in range(0, len(self.held), self.config.batch_size):
-                ids, labels = pad(self.held[start : start + self.config.batch_size], self.tokenizer.pad_token_id)
-                loss, right, places = self.loss(ids.to(self.model.device), labels.to(self.model.device))
+            for start in range(0, len(self.held), 8):
+                held = self.held[start : start + 8]
+                ids, labels = pad(held, self.tokenizer.pad_token_id)
+                _, loss, right, places = self.loss(ids, labels)
                 losses.append(loss.item())
-                for row in answers_right(right, places, ids.shape[1]):
+                for item, row in zip(held, answers_right(right, places, ids.shape[1]), strict=True):
                     first.append(row[0])
                     later += row[1:]
+                    kinds[item.kind] += row
         return {
             "loss": round(sum(losses) / len(losses), 5),
-            "exact_match": round(sum(first) / len(first), 4),
-            "exact_match_later": round(sum(later) / max(1, len(later)), 4),
+            "exact_match": _share(first),
+            "exact_match_later": _share(later),
             "answers": len(first),
+            "kinds": {kind: _share(right) for kind, right in sorted(kinds.items())},
         }
 
     def save(self, checkpoint: Path, identity: str) -> None:
@@ -241,6 +268,10 @@ class Training:
             "evaluations": self.evaluations,
             "timing": {"seconds": round(self.seconds, 1), "tokens_per_second": round(self.tokens / self.seconds)},
         }
+
+
+def _share(right: Sequence[bool]) -> float:
+    return round(sum(right) / max(1, len(right)), 4)
 
 
 def answers_right(right: Sequence[bool], places: Sequence[int], width: int) -> list[list[bool]]:

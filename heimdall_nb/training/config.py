@@ -25,28 +25,30 @@ class BaseConfig:
     """Training from scratch. The number of steps is fixed, not the time, so that a result can be repeated."""
 
     hidden: int = 256  # width; a multiple of 256, or K-quantisation falls back to larger types
-    layers: int = 3
-    heads: int = 2  # few and wide: on a CPU the cost of attention grows with their number
+    layers: int = 5
+    heads: int = 4
     kv_heads: int = 1
-    ffn: int = 512  # width of the feed-forward layer; a multiple of 256 for the same reason
-    vocabulary: int = 1536  # tokens asked for; a templated corpus may run out of merges before
-    steps: int = 430
-    batch_size: int = 8  # sequences a step
-    learning_rate: float = 5e-3
+    ffn: int = 768  # width of the feed-forward layer; a multiple of 256 for the same reason
+    vocabulary: int = 2048  # tokens asked for
+    positions: int = 2048  # longest context in tokens
+    steps: int = 2000
+    batch_tokens: int = 4096  # most tokens of a step, with padding
+    learning_rate: float = 4e-3
     warmup: int = 40  # steps until the learning rate is reached
-    decay: float = 0.5  # the last share of the steps, over which the learning rate falls to zero
-    max_length: int = 1024  # tokens of a sequence; later turns of a longer one are left out
+    decay: float = 0.4  # the last share of the steps, over which the learning rate falls to zero
+    prompt_weight: float = 0.2  # weight of the prompt's tokens in the loss, at first
+    prompt_until: float = 0.3  # the share of the steps after which only the answers count
+    max_length: int = 1536  # tokens of a sequence; later turns of a longer one are left out
     held_out: int = 64  # sequences of the corpus that are kept for measuring
-    evaluate_every: int = 150
-    checkpoint_every: int = 150
+    evaluate_every: int = 200
+    checkpoint_every: int = 50
     seed: int = 7
 
     def __post_init__(self) -> None:
-        _require(self, hidden=(32, 8192), layers=(1, 100), heads=(1, 128), vocabulary=(300, 200_000))
-        _require(self, steps=(1, 10**7), batch_size=(1, 4096), learning_rate=(1e-7, 1.0), decay=(0, 1))
-        _require(
-            self, max_length=(32, 10**6), held_out=(1, 10**5), evaluate_every=(1, 10**9), checkpoint_every=(1, 10**9)
-        )
+        _require(self, hidden=(32, 8192), layers=(1, 100), heads=(1, 128), vocabulary=(600, 200_000))
+        _require(self, steps=(1, 10**7), batch_tokens=(64, 10**7), learning_rate=(1e-7, 1.0), decay=(0, 1))
+        _require(self, prompt_weight=(0, 1), prompt_until=(0, 1), positions=(64, 10**6), max_length=(32, 10**6))
+        _require(self, held_out=(1, 10**5), evaluate_every=(1, 10**9), checkpoint_every=(1, 10**9))
         if self.heads % self.kv_heads or self.hidden % self.heads:
             raise BadInput(
                 f"{self.heads} heads do not divide into {self.kv_heads} or do not divide {self.hidden}", "heads"

@@ -4,117 +4,141 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from heimdall_nb.errors import BadInput
 from heimdall_nb.prompts import TURN_END, TURN_START, Conversation, conversation, render
-from heimdall_nb.run import atomic_text
+from heimdall_nb.run import write_lines
 
 IGNORED = -100  # the label of a token that is read but not learnt
+CHUNK = 512  # conversations tokenised at once
+POOL = 256  # sequences from which batches of similar length are made
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """One tokenised conversation; `labels` equals `ids` in the answers and is IGNORED elsewhere."""
+    """One tokenised conversation as int32 arrays; `labels` equals `ids` in the answers and is IGNORED elsewhere."""
 
-    ids: list[int]
-    labels: list[int]
+    ids: np.ndarray
+    labels: np.ndarray
+    kind: str = ""  # of the corpus's record: cypher, sql or react
 
 
-def read_corpus(path: Path) -> list[Conversation]:
-    """The conversations of a corpus: lines `{"schema": text, "turns": [[question, query], …]}`, one each.
+def read_corpus(path: Path) -> Iterator[Conversation]:
+    """The conversations of a corpus: lines `{"task": …, "schema": text, "turns": [[question, answer], …]}`, one each.
+
+    `slips`, where a line has it, are the places of turns whose answer is wrong on purpose: read, but not learnt.
 
     Raises BadInput with the line's number when a line has another form, and when the file is missing or empty.
     """
+    number = 0
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        with Path(path).open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                yield _conversation(line, f"{path}, line {number}")
     except OSError as problem:
         raise BadInput(f"cannot be read ({problem.strerror})", str(path), "Generate the base corpus first.") from None
-    conversations = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            *exemplars, (question, answer) = [(str(asked), str(answered)) for asked, answered in record["turns"]]
-            conversations.append(conversation(question, record["schema"], "cypher", answer, exemplars))
-        except (ValueError, TypeError, KeyError):
-            where = f"{path}, line {number}"
-            raise BadInput('is not {"schema": …, "turns": [[question, query], …]}', where) from None
-    if not conversations:
+    if not number:
         raise BadInput("holds no sequence", str(path), "Generate the base corpus again.")
-    return conversations
+
+
+def _conversation(line: str, where: str) -> Conversation:
+    try:
+        record = json.loads(line)
+        *exemplars, (question, answer) = [(str(asked), str(answered)) for asked, answered in record["turns"]]
+        messages = conversation(question, record["schema"], record["task"], answer, exemplars)
+        messages[0] |= {"kind": str(record.get("kind", record["task"]))}
+        for turn in record.get("slips", ()):
+            messages[2 + 2 * turn] |= {"slip": True}
+        return messages
+    except (ValueError, TypeError, KeyError, IndexError):
+        raise BadInput('is not {"task": …, "schema": …, "turns": [[question, answer], …]}', where) from None
 
 
 def write_corpus(path: Path, records: Iterable[dict[str, Any]]) -> Path:
-    """Write the records of a corpus as JSONL, at once; `read_corpus` reads them."""
-    return atomic_text(Path(path), "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+    """Write the records of a corpus as JSONL, through a temporary file; `read_corpus` reads them."""
+    return write_lines(Path(path), (json.dumps(record, ensure_ascii=False) for record in records))
 
 
-def texts(conversations: Sequence[Conversation]) -> list[str]:
+def texts(conversations: Iterable[Conversation]) -> Iterator[str]:
     """What the tokenizer learns from: each message with its role, without the special tokens between them."""
-    return [f"{message['role']}\n{message['content']}" for messages in conversations for message in messages]
+    return (f"{message['role']}\n{message['content']}" for messages in conversations for message in messages)
 
 
-def encode(tokenizer: Any, conversations: Sequence[Conversation], max_length: int) -> list[Tokens]:
+def encode(tokenizer: Any, conversations: Iterable[Conversation], max_length: int) -> list[Tokens]:
     """Token ids and labels. Turns that do not fit into `max_length` tokens are left out from the end.
 
-    Raises BadInput when not even the first answer of a conversation fits.
+    A conversation whose first answer does not fit is left out. Raises BadInput when that leaves none.
     """
     opening = tokenizer(f"{TURN_START}assistant\n")["input_ids"]
     end = tokenizer.convert_tokens_to_ids(TURN_END)
-    encoded = []
-    for ids in tokenizer([render(messages, generation_prompt=False) for messages in conversations])["input_ids"]:
-        labels = answers_only(ids, opening, end)
-        cut = max_length
-        if len(ids) > max_length:
-            cut = max((i + 1 for i in range(max_length) if labels[i] == end), default=0)
-            if not cut:
-                raise BadInput(f"{max_length} tokens do not hold a first answer", "max_length", "Give a larger value.")
-        encoded.append(Tokens(ids[:cut], labels[:cut]))
+    source, encoded = iter(conversations), []
+    while chunk := list(islice(source, CHUNK)):
+        rendered = [render(messages, generation_prompt=False) for messages in chunk]
+        for messages, ids in zip(chunk, tokenizer(rendered)["input_ids"], strict=True):
+            answers = [message for message in messages if message["role"] == "assistant"]
+            slips = {place for place, message in enumerate(answers) if message.get("slip")}
+            labels = answers_only(ids, opening, end, slips)
+            cut = max((i + 1 for i in range(min(max_length, len(ids))) if labels[i] == end), default=0)
+            if cut:
+                kind = messages[0].get("kind", "")
+                encoded.append(Tokens(np.array(ids[:cut], np.int32), np.array(labels[:cut], np.int32), kind))
+    if not encoded:
+        raise BadInput(f"{max_length} tokens do not hold a first answer", "max_length", "Give a larger value.")
     return encoded
 
 
-def answers_only(ids: Sequence[int], opening: Sequence[int], end: int) -> list[int]:
-    """`ids` from each `opening` to the next `end`, with that end: the answers. IGNORED everywhere else."""
-    labels, width, inside = [IGNORED] * len(ids), len(opening), False
+def answers_only(ids: Sequence[int], opening: Sequence[int], end: int, slips: Collection[int] = ()) -> list[int]:
+    """`ids` from each `opening` to the next `end`, with that end: the answers. IGNORED everywhere else.
+
+    Answers whose place among the answers is in `slips` are IGNORED too.
+    """
+    labels, width, answer, inside = [IGNORED] * len(ids), len(opening), -1, False
     for i, token in enumerate(ids):
         if inside:
-            labels[i] = token
-        inside = token != end if inside else list(ids[i + 1 - width : i + 1]) == list(opening)
+            labels[i] = IGNORED if answer in slips else token
+            inside = token != end
+        elif list(ids[i + 1 - width : i + 1]) == list(opening):
+            inside, answer = True, answer + 1
     return labels
 
 
-def batches(sequences: Sequence[Tokens], size: int, steps: int, seed: int) -> list[list[int]]:
-    """The sequence numbers of each step's batch: every sequence once an epoch, sequences of similar length together.
+def batches(sequences: Sequence[Tokens], tokens: int, seed: int) -> Iterator[list[int]]:
+    """Sequence numbers of one step after the other, at most `tokens` of them with padding, without end.
 
-    Fixed by `seed` alone, so that training resumes at any step with the batches it would have had.
+    The sequences come in their order, so that a corpus can begin with what is easy; within POOL of them those of
+    similar length are put together. Fixed by the arguments alone, so that training resumes with the batches it would
+    have had.
     """
-    drawn: list[list[int]] = []
-    pool = 32 * size  # sorting within a pool leaves the order of lengths random, and a batch with little padding
     for epoch in count():
-        draw = random.Random(f"{seed}:{epoch}")
-        order = draw.sample(range(len(sequences)), len(sequences))
-        pools = [sorted(order[i : i + pool], key=lambda n: len(sequences[n].ids)) for i in range(0, len(order), pool)]
-        groups = [some[i : i + size] for some in pools for i in range(0, len(some), size)]
-        draw.shuffle(groups)
-        drawn += groups
-        if len(drawn) >= steps:
-            return drawn[:steps]
-    raise AssertionError("count() does not end")
+        for first in range(0, len(sequences), POOL):
+            pool = sorted(range(first, min(first + POOL, len(sequences))), key=lambda n: len(sequences[n].ids))
+            groups: list[list[int]] = [[]]
+            for n in pool:
+                if groups[-1] and width(len(sequences[n].ids)) * (len(groups[-1]) + 1) > tokens:
+                    groups.append([])
+                groups[-1].append(n)
+            random.Random(f"{seed}:{epoch}:{first}").shuffle(groups)
+            yield from groups
+
+
+def width(length: int) -> int:
+    """A sequence's padded length. For each new shape the CPU's matrix library builds new code: so 64, 128, 192, …"""
+    return -(-length // 64) * 64
 
 
 def pad(sequences: Sequence[Tokens], padding: int) -> tuple[Any, Any]:
-    """(ids, labels) as tensors, padded on the right: causal attention never looks there, so no mask is needed.
-
-    The width is a multiple of 64: for each new shape the CPU's matrix library builds and keeps new code, which costs
-    time and memory.
-    """
+    """(ids, labels) as tensors, padded on the right: causal attention never looks there, so no mask is needed."""
     import torch
 
-    width = -(-max(len(s.ids) for s in sequences) // 64) * 64
-    ids = [s.ids + [padding] * (width - len(s.ids)) for s in sequences]
-    labels = [s.labels + [IGNORED] * (width - len(s.ids)) for s in sequences]
-    return torch.tensor(ids), torch.tensor(labels)
+    shape = len(sequences), width(max(len(s.ids) for s in sequences))
+    ids, labels = np.full(shape, padding, np.int64), np.full(shape, IGNORED, np.int64)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence.ids)], labels[row, : len(sequence.ids)] = sequence.ids, sequence.labels
+    return torch.from_numpy(ids), torch.from_numpy(labels)
