@@ -89,7 +89,7 @@ def run(
     set_: Sets = None,
     force: Force = False,
 ) -> None:
-    """Run the notebooks 00 to 09 of a preset; unchanged stages are skipped, interrupted ones resume."""
+    """Run the notebooks 00 to 10 of a preset; unchanged stages are skipped, interrupted ones resume."""
     from heimdall_nb import course
 
     done = course.run_course(preset, run, only or (), set_ or (), force)
@@ -113,7 +113,7 @@ def _stage_verb(name: str, number: str, summary: str) -> None:
 
 
 for _name, _number, _summary in (
-    ("train", "03", "Train the base where there is none, and fine-tune it with QLoRA"),
+    ("train", "03", "Fine-tune the base with QLoRA"),
     ("export", "04", "Merge, write GGUF, quantise, and prove that the file is the model that was trained"),
     ("profile", "06", "Measure lengths, memory and speed against the context size"),
     ("baselines", "07", "Compare prompting, ReAct, voting and grammars with the fine-tuned model, on one leader board"),
@@ -206,6 +206,81 @@ def evaluate(
 
 
 @app.command()
+def ask(
+    model: Annotated[Path, typer.Option(help="GGUF file")],
+    question: Annotated[str | None, typer.Argument(help="one question; without it, a prompt that `quit` ends")] = None,
+    graph: Annotated[str, typer.Option(help="name in data/graphs that questions are about")] = "",
+    schema: Annotated[Path | None, typer.Option(help="YAML file of another schema, instead of --graph")] = None,
+    run: Annotated[bool, typer.Option("--run", help="run the query, read-only, on the generated graph")] = False,
+    grammar: Annotated[bool, typer.Option("--grammar", help="only what the graph's schema has can be written")] = False,
+    context: Annotated[int, typer.Option(min=64, help="window in tokens")] = 2048,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 192,
+    as_json: Annotated[bool, typer.Option("--json", help="print a line of JSON for each answer")] = False,
+) -> None:
+    """Ask a model a question: prints its query and, with --run, the rows; without a question, interactively."""
+    from heimdall_nb.deploy import ask as asking
+    from heimdall_nb.errors import BadInput
+
+    chosen = asking.chosen_schema(graph, schema)
+    if chosen is None and (run or grammar):
+        raise BadInput("need a graph", "--run, --grammar", "Give --graph or --schema.")
+    from heimdall_nb.models.llamacpp import LlamaCppModel
+
+    with contextlib.ExitStack() as stack:
+        opened = stack.enter_context(contextlib.closing(LlamaCppModel(model, context)))
+        engine = rules = None
+        if chosen and run:
+            from heimdall_nb.engines.arcadedb import ArcadeDB
+
+            engine = stack.enter_context(ArcadeDB())
+        if chosen and grammar:
+            from heimdall_nb.baselines.grammar import cypher_grammar
+
+            rules = cypher_grammar(chosen)
+        asker = asking.Asker(opened, chosen, engine, rules, max_new_tokens)
+        if question is None:
+            asking.talk(asker, as_json)
+        else:
+            asking.once(asker, question, as_json)
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Option(help="GGUF file")],
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for a free one")] = 8080,
+    context: Annotated[int, typer.Option(min=64, help="window in tokens")] = 2048,
+) -> None:
+    """Answer at an OpenAI-compatible address until Ctrl-C; HEIMDALL_SERVE_API_KEY sets a key that requests need."""
+    from heimdall_nb.deploy.serve import serve as answer
+
+    answer(model, host, port, context)
+
+
+@app.command()
+def benchmark(
+    model: Annotated[Path, typer.Option(help="GGUF file")],
+    examples: Annotated[
+        str, typer.Option(help="benchmark set (iid, template, graph, style, operations) or JSONL file")
+    ] = "iid",
+    items: Annotated[int, typer.Option(min=0, help="ask only the first so many; 0 for all")] = 40,
+    threads: Annotated[str, typer.Option(help="numbers of threads, comma-separated")] = "1,2",
+    batch: Annotated[str, typer.Option(help="tokens of a prompt read in one call, comma-separated")] = "64,512",
+    context: Annotated[int, typer.Option(min=64, help="window in tokens")] = 2048,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 192,
+    as_json: Annotated[bool, typer.Option("--json", help="print the figures as JSON")] = False,
+    output: Annotated[Path | None, typer.Option(help="folder for speed.json and speed.txt")] = None,
+) -> None:
+    """Measure latency, tokens a second and prefix reuse, beside llama.cpp's own rate on the same file."""
+    from heimdall_nb.deploy import speed
+
+    counts, sizes = speed.numbers("--threads", threads), speed.numbers("--batch", batch)
+    with contextlib.redirect_stdout(sys.stderr):  # progress; what is printed below can be piped
+        found = speed.run(model, examples, items, counts, sizes, output, context=context, max_new_tokens=max_new_tokens)
+    print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else speed.text(found))
+
+
+@app.command()
 def generate(
     output: Annotated[Path, typer.Option(help="JSONL file to write")],
     examples: Annotated[int, typer.Option(min=100, max=100_000, help="how many")] = 5000,
@@ -294,6 +369,55 @@ def add_queries(
         print(f"backup: {done.backup}")
     if done.written:
         print(f"written: {done.written}")
+
+
+@app.command()
+def distil(
+    prompts: Annotated[Path, typer.Option(help="questions: JSONL with input (and graph), or one a line with --graph")],
+    teacher: Annotated[str, typer.Option(help="address of an OpenAI-compatible server, e.g. http://localhost:8080/v1")],
+    output: Annotated[Path, typer.Option(help="JSONL file to write; answers, refusals and report go beside it")],
+    model: Annotated[str, typer.Option(help="the teacher's name there; empty where it has one model only")] = "",
+    graph: Annotated[str, typer.Option(help="graph of questions that name none: in data/graphs, or a YAML file")] = "",
+    workers: Annotated[int, typer.Option(min=1, max=256, help="questions asked at the same time")] = 4,
+    limit: Annotated[int, typer.Option(min=0, help="ask only the first so many; 0 for all")] = 0,
+    price_in: Annotated[float | None, typer.Option(help="price of a million tokens of prompts")] = None,
+    price_out: Annotated[float | None, typer.Option(help="price of a million tokens of answers")] = None,
+    max_cost: Annotated[float | None, typer.Option(help="end before all answers together can cost more")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="what the teacher is told after task and schema, instead of the usual hint")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 512,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 for the likeliest answer")] = 0.0,
+    timeout: Annotated[float, typer.Option(min=0.1, help="seconds of silence before a question is asked again")] = 120,
+    tries: Annotated[int, typer.Option(min=1, help="how often a question is asked before it stays unanswered")] = 6,
+    writes: Annotated[bool, typer.Option("--writes", help="let in statements that change the graph, too")] = False,
+    nodes: Annotated[int, typer.Option(min=10, help="nodes of each graph that answers run on")] = 60,
+    seed: Seed = 7,
+) -> None:
+    """Let a larger model answer questions, and keep the answers that pass the checks; goes on where it was ended.
+
+    The key is read from HEIMDALL_TEACHER_KEY or OPENAI_API_KEY.
+    """
+    from heimdall_nb.dataset import teacher as teaching
+    from heimdall_nb.dataset.teacher_check import AnswerCheck
+    from heimdall_nb.dataset.teacher_prompts import read_prompts
+    from heimdall_nb.models.openai_client import OpenAIModel
+
+    asking = teaching.Asking(max_new_tokens, temperature, seed, system, price_in, price_out, max_cost)
+    asked = read_prompts(prompts, graph)[: limit or None]
+    server = OpenAIModel(teacher, model, workers=workers, timeout=timeout, tries=tries)
+    with contextlib.closing(server), AnswerCheck(seed, nodes, writes) as check:
+        done = teaching.distil(asked, server, output, asking, check)
+    print(done.table())
+    if done.stopped:
+        print(f"ended early: {done.stopped}")
+    for line, reason in sorted(done.unanswered.items()):
+        print(f"unanswered, to be asked by another run: line {line} ({reason})")
+    for what in ("answers", "refused", "report"):
+        print(f"{what}: {teaching.beside(output, what)}")
+    if not done.entered:
+        raise HeimdallError(f"{output}: no answer passed the checks; {teaching.beside(output, 'refused')} says why.")
+    print(f"written: {output} ({done.entered} examples)")
 
 
 @app.command()

@@ -13,7 +13,8 @@ import pytest
 from heimdall_nb.run import ROOT
 
 VERBS = (
-    "doctor generate validate correct split add-queries train export evaluate profile baselines sql deploy run".split()
+    "doctor generate validate correct split add-queries distil base train export evaluate profile baselines sql "
+    "deploy ask serve benchmark run".split()
 )
 GOOD = {
     "instruction": "Write",

@@ -12,6 +12,7 @@ import unicodedata
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,20 @@ def check_gguf(path: Path | str) -> Path:
     return path
 
 
+def threads_for(path: Path) -> int:
+    """How many threads run a model file fastest: one for a small file, else `hardware.threads`."""
+    return 1 if path.stat().st_size < SMALL_FILE else hardware.threads()
+
+
+@dataclass(frozen=True)
+class Phases:
+    """Seconds of an answer by what was done: all turns but the last read, the last turn read, tokens written."""
+
+    prefix: float
+    question: float
+    answer: float
+
+
 @contextmanager
 def _sampler(temperature: float, seed: int) -> Iterator[Any]:
     """The choice among tokens: the likeliest one, or one drawn at `temperature`."""
@@ -92,20 +107,32 @@ class LlamaCppModel:
     """A GGUF file answering in process; not for several threads at once.
 
     `context` is the window in tokens (prompt and answer), `threads` defaults to 1 for files under 100 MB, where more
-    are slower. An answer is the same whatever was asked before. Raises BadInput for a missing or damaged file.
+    are slower, `batch` is how many tokens of a prompt are read in one call. An answer is the same whatever was asked
+    before. `phases` tells where the time of the last answer went. Raises BadInput for a missing or damaged file.
     """
 
     def __init__(
-        self, path: Path | str, context: int = 2048, threads: int | None = None, name: str | None = None
+        self,
+        path: Path | str,
+        context: int = 2048,
+        threads: int | None = None,
+        name: str | None = None,
+        batch: int = BATCH,
     ) -> None:
         self.path = check_gguf(path)
-        if context < 1:
-            raise BadInput(f"{context} is no number of tokens", "context", "Give a positive number, such as 2048.")
+        for what, number, usual in (("context", context, 2048), ("batch", batch, BATCH)):
+            if number < 1:
+                raise BadInput(f"{number} is no number of tokens", what, f"Give a positive number, such as {usual}.")
         self.name = name or self.path.stem
-        self.context = context
-        self.threads = threads or (1 if self.path.stat().st_size < SMALL_FILE else hardware.threads())
+        self.context, self.batch = context, batch
+        self.threads = threads or threads_for(self.path)
         self._model = self._context = None
         self._head: tuple[int, ...] = ()  # tokens at the start of the cache that the next prompt may share
+        self._pieces: dict[int, bytes] = {}
+        self._logits_at, self._row = 0, np.empty(0, np.single)  # where llama.cpp keeps the last logits, and a view
+        self._next = (c.llama_token * 1)()  # the token that `_single`, a batch of one, points to
+        self._single = c.llama_batch_get_one(self._next, 1)
+        self.phases = Phases(0.0, 0.0, 0.0)
         errors.clear()
         settings = c.llama_model_default_params()
         self._model = c.llama_model_load_from_file(str(self.path).encode(), settings)
@@ -136,7 +163,7 @@ class LlamaCppModel:
         """Log probability of every vocabulary entry after each token of `text`: float32 (tokens, vocabulary)."""
         ids = self.tokens(text)[: self.context]
         self._forget(0)
-        logits = np.concatenate([self._logits(ids[at : at + BATCH], at) for at in range(0, len(ids), BATCH)])
+        logits = np.concatenate([self._logits(ids[at : at + self.batch], at) for at in range(0, len(ids), self.batch)])
         shifted = logits - logits.max(axis=1, keepdims=True)
         return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
@@ -154,11 +181,17 @@ class LlamaCppModel:
             raise HeimdallError(f"{self.path}: the model was closed.")
         answers = []
         with _sampler(temperature, seed) as sampler, self._grammar(grammar) as rules:
+
+            def drawn() -> int:
+                return c.llama_sampler_sample(sampler, self._context, -1)
+
+            free = drawn if temperature > 0 else self._likeliest
+            sample = free if rules is None else lambda: self._ruled(free, sampler, rules)
             for conversation in track(conversations, self.name) if len(conversations) > 1 else conversations:
                 c.llama_sampler_reset(sampler)
                 if rules:
                     c.llama_sampler_reset(rules)
-                answers.append(self._answer(conversation, max_new_tokens, stop, lambda: self._sample(sampler, rules)))
+                answers.append(self._answer(conversation, max_new_tokens, stop, sample))
         return answers
 
     def refused(self, text: str, grammar: str) -> str | None:
@@ -174,6 +207,10 @@ class LlamaCppModel:
                 c.llama_sampler_accept(rules, token)
         return None
 
+    def forget(self) -> None:
+        """Drop the cached prefix: the next prompt is read from its first token."""
+        self._forget(0)
+
     def close(self) -> None:
         """Free the model and its cache."""
         if self._context:
@@ -185,7 +222,7 @@ class LlamaCppModel:
     def _new_context(self) -> Any:
         settings = c.llama_context_default_params()
         settings.n_ctx = self.context
-        settings.n_batch = settings.n_ubatch = BATCH
+        settings.n_batch = settings.n_ubatch = self.batch
         settings.n_threads = settings.n_threads_batch = self.threads
         context = c.llama_init_from_model(self._model, settings)
         if not context:
@@ -207,17 +244,24 @@ class LlamaCppModel:
         finally:
             c.llama_sampler_free(rules)
 
-    def _sample(self, sampler: Any, rules: Any) -> int:
-        """The next token, from the logits of the token decoded last.
+    def _likeliest(self) -> int:
+        """The token with the highest logit, the first of equals: llama.cpp's greedy choice, without its list of all."""
+        logits = c.llama_get_logits_ith(self._context, -1)
+        address = ctypes.addressof(logits.contents)
+        if address != self._logits_at:  # a view costs more than the search; the buffer seldom moves
+            self._logits_at, self._row = address, np.ctypeslib.as_array(logits, shape=(self._vocabulary_size,))
+        return int(self._row.argmax())
+
+    def _ruled(self, free: Sample, sampler: Any, rules: Any) -> int:
+        """The next token under a grammar.
 
         A free choice that the rules allow stands, and only else are all tokens held against the rules, which takes
         far longer. The odds are the same: a refused draw is drawn again among what is allowed.
         """
-        token = c.llama_sampler_sample(sampler, self._context, -1)
-        if rules is not None:
-            if not _allowed(rules, token):
-                token = self._constrained(sampler, rules)
-            c.llama_sampler_accept(rules, token)
+        token = free()
+        if not _allowed(rules, token):
+            token = self._constrained(sampler, rules)
+        c.llama_sampler_accept(rules, token)
         return token
 
     def _constrained(self, sampler: Any, rules: Any) -> int:
@@ -248,34 +292,50 @@ class LlamaCppModel:
             self._forget(0)
             self._decode(head)
             self._head = head
+        prefix = self._done()
         self._decode(tail)
+        question = self._done()
         text, new, stopped = self._generate(min(max_new, self.context - prompt), stop, sample)
-        return Completion(text, prompt, new, time.perf_counter() - started, outcome(text, stopped))
+        ended = time.perf_counter()
+        self.phases = Phases(prefix - started, question - prefix, ended - question)
+        return Completion(text, prompt, new, ended - started, outcome(text, stopped))
+
+    def _done(self) -> float:
+        """The time when all that was decoded is computed: llama_decode may return before."""
+        c.llama_synchronize(self._context)
+        return time.perf_counter()
 
     def _generate(self, limit: int, stop: Sequence[str], sample: Sample) -> tuple[str, int, bool]:
         """The answer's text, how many tokens were made for it (the end token counts), and whether it ended."""
         raw = b""
+        stops = [text.encode() for text in stop if text]
+        before = max(map(len, stops), default=1) - 1  # bytes of a stop string that earlier tokens may have brought
         for count in range(1, limit + 1):
             token = sample()
             if c.llama_vocab_is_eog(self._vocab, token):
                 return raw.decode("utf-8", "replace"), count, True
-            raw += self._piece(token)
-            text, stopped = cut(raw.decode("utf-8", "replace"), stop)
-            if stopped:
-                return text, count, True
+            piece = self._piece(token)
+            raw += piece
+            end = raw[-before - len(piece) :]
+            if any(wanted in end for wanted in stops):
+                return cut(raw.decode("utf-8", "replace"), stop)[0], count, True
             if count < limit:
-                self._decode((token,))
+                self._next[0] = token
+                self._check(c.llama_decode(self._context, self._single))
         return raw.decode("utf-8", "replace"), limit, False
 
     def _piece(self, token: int) -> bytes:
-        buffer = ctypes.create_string_buffer(256)  # longer than any token of a byte-level vocabulary in use
-        size = c.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
-        return buffer.raw[: max(0, size)]
+        """The bytes of a token; nothing for a control token."""
+        if token not in self._pieces:
+            buffer = ctypes.create_string_buffer(256)  # longer than any token of a byte-level vocabulary in use
+            size = c.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
+            self._pieces[token] = buffer.raw[: max(0, size)]
+        return self._pieces[token]
 
     def _decode(self, ids: Sequence[int]) -> None:
         """Append tokens to the cache; afterwards the logits of the last one can be sampled."""
-        for at in range(0, len(ids), BATCH):
-            part = ids[at : at + BATCH]
+        for at in range(0, len(ids), self.batch):
+            part = ids[at : at + self.batch]
             array = (c.llama_token * len(part))(*part)  # named, since the batch only points to it
             self._check(c.llama_decode(self._context, c.llama_batch_get_one(array, len(part))))
 
