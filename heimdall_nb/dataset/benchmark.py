@@ -36,3 +36,9 @@ def held_out() -> frozenset[tuple[str, str]]:
     """(graph, normalised question or answer) of every benchmark item: what must not be generated into training."""
     there = [example for name in SETS if path(name).exists() for example in benchmark(name)]
     return frozenset((item.graph or "", normalise(text)) for item in there for text in (item.input, item.output))
+
+
+@lru_cache(maxsize=1)
+def held_texts() -> frozenset[str]:
+    """The normalised questions and queries of the benchmark, whatever their graph."""
+    return frozenset(text for _, text in held_out())

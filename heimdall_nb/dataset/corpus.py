@@ -14,9 +14,11 @@ from itertools import chain, islice
 from typing import Any
 
 from heimdall_nb.dataset import sql
+from heimdall_nb.dataset.benchmark import held_texts
+from heimdall_nb.dataset.example import normalise
 from heimdall_nb.dataset.generate import ENUMERATED, apart, chosen
 from heimdall_nb.dataset.graphs import GraphSchema
-from heimdall_nb.dataset.invent import invent_schema
+from heimdall_nb.dataset.invent import SMALL, Size, invent_schema
 from heimdall_nb.dataset.questions import STYLES, ask
 from heimdall_nb.dataset.relational_corpus import relational_corpus
 from heimdall_nb.dataset.slots import NoBinding, SampledValues
@@ -28,47 +30,50 @@ from heimdall_nb.engines.sql import SqlEngine
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.react_protocol import INSTRUCTIONS
 
+Draw = Callable[[random.Random, Size], GraphSchema]
 Record = dict[str, Any]  # {"task": of prompts.TASKS, "schema": text, "turns": [[question, answer], …]}
-SHARES = {"cypher": 0.8, "sql": 0.12, "react": 0.08}  # of the sequences, once the model can copy names
-ALONE = 0.3  # the first share of the sequences, Cypher alone
+EASY = 4500  # sequences at the beginning with small schemas, short queries and few turns: they teach to copy names
+EASY_SHARE = 0.6  # of a small corpus, where EASY sequences would be more than that
+SHORT, FEW = 80, 4  # characters of a template's query, and turns, that count as short and few
+SHARES = {"cypher": 0.8, "sql": 0.12, "react": 0.08}  # of the sequences after them
 CHECKED = 20  # of each so many Cypher records one is run
-SHORT = 105  # characters of a template's query that counts as short
-EASY = 0.15  # the first share of the Cypher sequences, with short queries only: names first, then everything
 ALIKE = 0.2  # share of the sequences whose turns come from four templates, so that a solved example helps
 _AFTER_RESULT = re.compile(r" (?:ORDER BY|SKIP|LIMIT) ")
 _TRIES = 60  # draws for one turn before the schema is said to have no room
 
 
 def cypher_corpus(
-    sequences: int, seed: int, turns: int = 8, draw: Callable[[random.Random], GraphSchema] = invent_schema
+    sequences: int, seed: int, turns: int = 8, draw: Draw = invent_schema, easy: int = 0
 ) -> Iterator[tuple[GraphSchema, Record]]:
     """Schemas with their records: up to `turns` Cypher questions about one schema that `draw` invents.
 
-    The first EASY share holds short queries only. Record number n depends on `seed` and n alone.
+    In the first `easy` of them all is small. Record number n depends on `seed`, n and that alone.
     """
     for number in range(sequences):
         rng = random.Random(f"corpus {seed} {number}")
-        easy = number < EASY * sequences
-        schema, pairs = _record(draw, easy, turns, rng)
+        if number < easy:
+            schema, pairs = _record(draw, SMALL, FEW, rng)
+        else:
+            schema, pairs = _record(draw, Size(), turns, rng)
         yield schema, {"task": "cypher", "schema": schema.text(), "turns": pairs}
 
 
 def base_corpus(sequences: int, seed: int, graph: GraphEngine, sql_engine: SqlEngine) -> Iterator[Record]:
-    """The whole corpus in the order in which it is read: Cypher alone at first, then SQL and ReAct traces among it.
+    """The whole corpus in the order in which it is read: easy Cypher at first, then all of it, SQL and ReAct traces.
 
     Every SELECT has run on `sql_engine`, every observation of a trace is what `graph` gave (`FreshArcadeDB`, so that
     the records do not depend on what it held before), and of every CHECKED-th Cypher record all queries have run.
     Raises HeimdallError for a query that is refused: then a template is at fault.
     """
+    easy = min(EASY, int(EASY_SHARE * sequences))
     records = {
-        "cypher": _checked(cypher_corpus(sequences, seed), graph, seed),
+        "cypher": _checked(cypher_corpus(sequences, seed, easy=easy), graph, seed),
         "sql": relational_corpus(sequences, seed, engine=sql_engine),
         "react": react_traces(sequences, seed, graph),
     }
     rng = random.Random(f"base corpus {seed}")
     for number in range(sequences):
-        alone = number < ALONE * sequences
-        kind = "cypher" if alone else rng.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+        kind = "cypher" if number < easy else rng.choices(tuple(SHARES), tuple(SHARES.values()))[0]
         yield {"kind": kind} | next(records[kind])
 
 
@@ -99,24 +104,24 @@ def other_texts() -> Iterator[str]:
         yield from chain(*record["turns"])
 
 
-def _record(
-    draw: Callable[[random.Random], GraphSchema], easy: bool, turns: int, rng: random.Random
-) -> tuple[GraphSchema, list[list[str]]]:
+def _record(draw: Draw, size: Size, turns: int, rng: random.Random) -> tuple[GraphSchema, list[list[str]]]:
     for _ in range(_TRIES):
-        schema = draw(rng)
-        groups = _groups(easy)
+        schema = draw(rng, size)
+        groups = _groups(SHORT if size == SMALL else 0)
         if rng.random() < ALIKE:
             groups = [rng.sample(_drawn(groups, rng), 4)]
-        found = dict(islice(_turns(schema, groups, turns, rng), turns))
-        if len(found) > 1:
-            return schema, [list(turn) for turn in found.items()]
+        # A query that names nothing of its schema may be in the benchmark, too.
+        drawn = islice(_turns(schema, groups, turns, rng), turns)
+        kept = [list(turn) for turn in drawn if held_texts().isdisjoint(map(normalise, turn))]
+        if len(kept) > 1:
+            return schema, kept
     raise BadInput(f"{_TRIES} schemas have no two questions each", "draw", "Draw schemas with more labels.")
 
 
 @lru_cache(maxsize=2)
-def _groups(easy: bool) -> list[list[Template]]:
+def _groups(longest: int) -> list[list[Template]]:
     """The templates without and with the enumeration, which has its own share; those of the benchmark never."""
-    usable = [template for template in chosen("cypher") if not easy or len(template.query) <= SHORT]
+    usable = [template for template in chosen("cypher") if not longest or len(template.query) <= longest]
     return apart(usable)
 
 

@@ -76,7 +76,12 @@ def domains() -> tuple[Domain, ...]:
 
 def read_domains(path: Path) -> list[Domain]:
     """The domains of one file. Raises BadInput with file and domain for a line that has another form."""
-    document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        raise BadInput(f"cannot be read ({' '.join(str(problem).split())})", str(path), "Mend the file.") from None
+    if not isinstance(document, dict) or not all(isinstance(entry, dict) for entry in document.values()):
+        raise BadInput("is no mapping of domains", str(path), "See data/domains/business.yaml for the form.")
     return [_domain(name, entry, f"{path}, {name}") for name, entry in document.items()]
 
 
@@ -89,7 +94,7 @@ def _domain(name: str, entry: Mapping[str, Any], where: str) -> Domain:
             if sum(item.key for item in attributes) != 1:
                 raise BadInput(f"the label {identifier} has not one key", where, "Mark one property with `!`.")
             entities[identifier] = Entity(identifier, words or split_identifier(identifier), tuple(attributes))
-    return Domain(name, entities, tuple(_link(text, entities, where) for text in entry["relationships"]))
+    return Domain(name, entities, tuple(_link(text, entities, where) for text in entry.get("relationships", ())))
 
 
 def _link(text: str, entities: Mapping[str, Entity], where: str) -> Link:

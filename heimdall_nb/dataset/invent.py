@@ -30,10 +30,22 @@ _RESERVED = frozenset(
 )
 
 
-def invent_schema(rng: random.Random) -> GraphSchema:
-    """A random schema of two to five labels and one to six relationship types; its name is always `invented`."""
+@dataclass(frozen=True)
+class Size:
+    """How much a schema may hold; each number is drawn from its choices."""
+
+    labels: tuple[int, ...] = (2, 3, 3, 4, 4, 5)
+    properties: tuple[int, ...] = (2, 3, 4, 5)  # of a label, beside its key
+    relationships: tuple[int, ...] = (2, 3, 4, 5, 6)  # at most
+
+
+SMALL = Size((1, 2, 2), (1, 2), (1, 2))
+
+
+def invent_schema(rng: random.Random, size: Size = Size()) -> GraphSchema:
+    """A random schema of a few labels and relationship types; its name is always `invented`."""
     source = rng.choices(tuple(_SOURCES), tuple(_SOURCES.values()))[0]
-    return Inventor(rng, source).schema()
+    return Inventor(rng, source, size).schema()
 
 
 @dataclass(frozen=True)
@@ -48,8 +60,8 @@ class _Style:
 class Inventor:
     """Draws the names of one schema: words that no other name of it consists of, and identifiers in one style."""
 
-    def __init__(self, rng: random.Random, source: str = "words") -> None:
-        self.rng, self.source = rng, source
+    def __init__(self, rng: random.Random, source: str = "words", size: Size = Size()) -> None:
+        self.rng, self.source, self.size = rng, source, size
         self.taken: set[str] = set(_RESERVED)
         self.lexicon: Lexicon | None = lexicons()[rng.choice(tuple(lexicons()))] if source == "foreign" else None
         self.style = self._style()
@@ -103,19 +115,19 @@ class Inventor:
         return GraphSchema("invented", "", {item.name: item for item in made.values()}, tuple(by_type.values()))
 
     def part_of(self, domain: Domain) -> tuple[list[Entity], list[Link]]:
-        """Two to five labels of a domain, joined where they can be, and some of the relationships between them."""
-        number = self.rng.choice((2, 3, 3, 4, 4, 5))
+        """Some labels of a domain, joined where they can be, and some of the relationships between them."""
+        number = self.rng.choice(self.size.labels)
         links = self.rng.sample(domain.links, len(domain.links))
-        chosen: dict[str, None] = dict.fromkeys((links[0].start, links[0].end))
-        for link in links[1:]:
+        chosen: dict[str, None] = dict.fromkeys([links[0].start])
+        for link in links:
             if len({*chosen, link.start, link.end}) <= number and {link.start, link.end} & set(chosen):
                 chosen |= dict.fromkeys((link.start, link.end))
         inside = [link for link in links if link.start in chosen and link.end in chosen]
-        return [domain.entities[name] for name in chosen], inside[: self.rng.choice((2, 3, 4, 5, 6))]
+        return [domain.entities[name] for name in chosen], inside[: self.rng.choice(self.size.relationships)]
 
     def label(self, entity: Entity) -> Label:
         key, *others = entity.attributes
-        kept = [key, *self.rng.sample(others, min(len(others), self.rng.choice((2, 3, 4, 5))))]
+        kept = [key, *self.rng.sample(others, min(len(others), self.rng.choice(self.size.properties)))]
         properties = [self.property(item) for item in kept]
         known = {item.name: item for item in properties}
         name, words = self.identifier(entity.name, entity.words, self.style.label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import string
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -79,6 +80,7 @@ def _letter_chain() -> dict[str, tuple[str, tuple[int, ...]]]:
 
 def styled(words: list[str], style: str) -> str:
     """Words as one identifier: pascal, camel, snake, upper (UPPER_SNAKE), title or plain (both with spaces)."""
+    words = [re.sub(r"\W", "", word) for word in words]  # `co-owner`
     if style in ("snake", "upper"):
         text = "_".join(words)
         return text.upper() if style == "upper" else text

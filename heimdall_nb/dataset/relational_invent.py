@@ -139,7 +139,7 @@ class _Inventor:
             one = " ".join(words)
 
     def styled(self, words: list[str], style: str) -> str:
-        return "".join(words) if style == "joined" else styled(words, style)
+        return styled(words, "snake").replace("_", "") if style == "joined" else styled(words, style)
 
     def column_name(self, words: list[str]) -> str:
         return self.styled(words, self.column_style)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from heimdall_nb.dataset.benchmark import held_texts
 from heimdall_nb.dataset.broken import Broken, break_query
+from heimdall_nb.dataset.example import normalise
 from heimdall_nb.dataset.generate import ENUMERATED, apart, degenerate
 from heimdall_nb.dataset.graphs import GraphSchema, Property, instantiate
 from heimdall_nb.dataset.invent import invent_schema
@@ -140,7 +142,8 @@ class _Maker:
         except NoBinding:
             return None
         text, query = ask(template, binding, self.pick(STYLES), self.rng), template.render(binding)
-        rows = None if text in self.used or writes(query) else self.run(query)
+        held = not held_texts().isdisjoint((normalise(text), normalise(query)))
+        rows = None if held or text in self.used or writes(query) else self.run(query)
         if not isinstance(rows, Rows) or degenerate(rows):
             return None
         names = [label.name for label in binder.labels.values()] + [r.type for r in binder.relationships.values()]

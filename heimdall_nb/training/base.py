@@ -177,8 +177,10 @@ class Training:
 
         F = torch.nn.functional
         target = F.pad(ids[:, 1:], (0, 1), value=self.tokenizer.pad_token_id).flatten()
-        answer = F.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten() != IGNORED
-        places = (target != self.tokenizer.pad_token_id if prompt_weight else answer).nonzero().squeeze(1)
+        label = F.pad(labels[:, 1:], (0, 1), value=IGNORED).flatten()
+        answer = label >= 0
+        prompt = (label == IGNORED) & (target != self.tokenizer.pad_token_id)
+        places = (answer | prompt if prompt_weight else answer).nonzero().squeeze(1)
         number = len(places)
         # A multiple of 256 for the same reason as in `width`; what is added has weight 0.
         places = F.pad(places, (0, -number % 256))

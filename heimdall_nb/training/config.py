@@ -27,7 +27,7 @@ class BaseConfig:
     hidden: int = 256  # width; a multiple of 256, or K-quantisation falls back to larger types
     layers: int = 5
     heads: int = 4
-    kv_heads: int = 1
+    kv_heads: int = 2
     ffn: int = 768  # width of the feed-forward layer; a multiple of 256 for the same reason
     vocabulary: int = 2048  # tokens asked for
     positions: int = 2048  # longest context in tokens

@@ -6,6 +6,7 @@ itself has to learn first. The loop is that of `training/base.py`.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,9 @@ from heimdall_nb.errors import BadInput
 from heimdall_nb.run import read_json, sha256, write_json
 from heimdall_nb.training.base import Training
 from heimdall_nb.training.config import BaseConfig, key
-from heimdall_nb.training.finetune import rows
+from heimdall_nb.training.finetune import fitting, rows
 from heimdall_nb.training.report import move_into_place, quiet, temporary_folder
-from heimdall_nb.training.sequences import Tokens, encode
+from heimdall_nb.training.sequences import Tokens, encode, one_epoch, width
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ContinueConfig:
     """Continued training. `seed` also decides how the questions are grouped into rows."""
 
     epochs: float = 2.0
-    batch_size: int = 4  # rows a step
+    batch_size: int = 4  # rows a step, on average: a step has so many tokens as rows of mean length have
     questions_per_row: int = 6  # questions that share one reading of the schema
     learning_rate: float = 3e-3
     warmup: int = 10  # steps until the learning rate is reached
@@ -62,8 +63,11 @@ def continue_base(base: Path, train: Path, validation: Path, output: Path, confi
     tokenizer, model = _load(base)
     learnt = rows(load(train), config.questions_per_row, config.seed)
     checked = rows(load(validation), 1, config.seed)
+    random.Random(f"rows {config.seed}").shuffle(learnt)  # they come by schema, and batches keep their order
+    parts = {"training data": learnt, "validation data": checked}
     sequences, held = (
-        encode(tokenizer, [r["messages"] for r in part], config.max_length) for part in (learnt, checked)
+        encode(tokenizer, [r["messages"] for r in fitting(tokenizer, part, config.max_length, what)], config.max_length)
+        for what, part in parts.items()
     )
     training = _Continued(model, tokenizer, sequences, held, config)
     checkpoint = output.parent / "checkpoints" / f"{output.name}.pt"
@@ -86,7 +90,8 @@ class _Continued(Training):
     def __init__(
         self, model: Any, tokenizer: Any, sequences: Sequence[Tokens], held: Sequence[Tokens], config: ContinueConfig
     ) -> None:
-        steps = max(1, round(config.epochs * len(sequences) / config.batch_size))
+        tokens = round(config.batch_size * sum(width(len(s.ids)) for s in sequences) / len(sequences))
+        steps = max(1, round(config.epochs * len(one_epoch(sequences, tokens, config.seed))))
         between = max(1, steps // config.evaluations)
         shape = model.config
         settings = BaseConfig(
@@ -95,10 +100,12 @@ class _Continued(Training):
             heads=shape.num_attention_heads,
             kv_heads=shape.num_key_value_heads,
             ffn=shape.intermediate_size,
+            positions=shape.max_position_embeddings,
             steps=steps,
-            batch_size=config.batch_size,
+            batch_tokens=tokens,
             learning_rate=config.learning_rate,
             warmup=config.warmup,
+            prompt_weight=0.0,  # copying is what the base can do already
             max_length=config.max_length,
             evaluate_every=between,
             checkpoint_every=between,

@@ -18,11 +18,11 @@ from heimdall_nb import hardware
 from heimdall_nb.dataset.example import Example, load
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.models.transformers_model import load_4bit, load_tokenizer, load_weights
-from heimdall_nb.prompts import Conversation, chat_template, conversation
+from heimdall_nb.prompts import TURN_END, Conversation, chat_template, conversation, render
 from heimdall_nb.run import read_json, sha256, write_json
 from heimdall_nb.training.config import FinetuneConfig, device, key
 from heimdall_nb.training.report import Report, move_into_place, quiet, temporary_folder
-from heimdall_nb.training.sequences import IGNORED, encode
+from heimdall_nb.training.sequences import IGNORED
 
 
 def finetune(base: Path | str, train: Path, validation: Path, output: Path, config: FinetuneConfig) -> dict[str, Any]:
@@ -80,6 +80,36 @@ def rows(examples: Sequence[Example], questions_per_row: int, seed: int) -> list
     return made
 
 
+def fitting(
+    tokenizer: Any, made: Sequence[dict[str, Conversation]], max_length: int, what: str
+) -> list[dict[str, Conversation]]:
+    """The rows with the questions whose answers end within `max_length` tokens; says how many answers of `what` do not.
+
+    A row is cut after a whole answer, so that no beginning of one is learnt as if it were all; a row whose first answer
+    does not fit is left out. Raises BadInput when no row is left.
+    """
+    if not made:
+        raise BadInput("holds no example", what, "Run stage 02 again.")
+    end = tokenizer.convert_tokens_to_ids(TURN_END)
+    kept, lost, total = [], 0, 0
+    for row, ids in zip(made, tokenizer([render(row["messages"], False) for row in made])["input_ids"], strict=True):
+        whole = row["messages"][: ids[:max_length].count(end)]  # each message ends with one such token
+        while whole and whole[-1]["role"] != "assistant":
+            whole = whole[:-1]
+        total += _answers(row["messages"])
+        lost += _answers(row["messages"]) - _answers(whole)
+        kept += [{"messages": whole}] if whole else []
+    if not kept:
+        raise BadInput(f"{max_length} tokens hold no answer of the {what}", "max_length", "Give a larger value.")
+    if lost:
+        print(f"{what}: {lost} of {total} answers do not fit into {max_length} tokens and are left out", flush=True)
+    return kept
+
+
+def _answers(messages: Conversation) -> int:
+    return sum(message["role"] == "assistant" for message in messages)
+
+
 def arguments(rows_learnt: int, checkpoints: Path, config: FinetuneConfig) -> Any:
     """SFTTrainer's settings. Its defaults suit large models on a GPU, so everything that matters is set here."""
     from trl import SFTConfig
@@ -133,7 +163,8 @@ def build_trainer(
 ) -> Any:
     """TRL's SFTTrainer with LoRA on all linear layers.
 
-    Raises BadInput when the base is missing or an answer is too long, HeimdallError when a row has nothing to learn.
+    Questions whose answers do not fit are left out. Raises BadInput when the base is missing or no answer fits,
+    HeimdallError when a row has nothing to learn.
     """
     import torch
     from datasets import Dataset
@@ -141,21 +172,20 @@ def build_trainer(
     from transformers import PrinterCallback, set_seed
     from trl import SFTTrainer
 
-    if not learnt or not checked:
-        raise BadInput("holds no example", "training or validation data", "Run stage 02 again.")
     set_seed(config.seed)
     tokenizer = load_tokenizer(base)
     tokenizer.chat_template = chat_template()
+    # TRL would leave out a row whose first answer lies beyond max_length without a word, and cut later ones in two.
+    learnt = fitting(tokenizer, learnt, config.max_length, "training data")
+    checked = fitting(tokenizer, checked, config.max_length, "validation data")
     # fp32 weights where the base is not quantised: bf16 autocast makes the arithmetic fast all the same.
     model = load_4bit(base, device()) if config.load_in_4bit else load_weights(base, torch.float32, device())
-    # TRL would leave out a row whose answer lies beyond max_length without a word; this raises BadInput.
-    encode(tokenizer, [row["messages"] for row in (*learnt, *checked)], config.max_length)
     try:
         trainer = SFTTrainer(
             model=model,
             args=arguments(len(learnt), checkpoints, config),
-            train_dataset=Dataset.from_list(list(learnt)),
-            eval_dataset=Dataset.from_list(list(checked)),
+            train_dataset=Dataset.from_list(learnt),
+            eval_dataset=Dataset.from_list(checked),
             processing_class=tokenizer,
             peft_config=LoraConfig(
                 r=config.lora_rank,

@@ -41,11 +41,24 @@ class Float32Muon(torch.optim.Muon):
 
 
 def orthogonal(matrix: torch.Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> torch.Tensor:
-    """A nearly orthogonal matrix with the singular vectors of `matrix`, by `steps` quintic Newton-Schulz iterations."""
+    """A nearly orthogonal matrix with the singular vectors of `matrix`, by `steps` quintic Newton-Schulz iterations.
+
+    For a long matrix the iterations run on its small Gram matrix alone: each is a polynomial of it times the matrix,
+    and the product of all polynomials is applied once, at the end.
+    """
     a, b, c = coefficients
     wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     found = wide.float() / wide.norm().clamp(min=eps)
-    for _ in range(steps):
-        gram = found @ found.T
-        found = a * found + (b * gram + c * gram @ gram) @ found
+    rows, columns = found.shape
+    if columns < 2 * rows:
+        for _ in range(steps):
+            gram = found @ found.T
+            found = torch.addmm(found, torch.addmm(gram, gram, gram, beta=b, alpha=c), found, beta=a)
+    else:
+        gram, product = found @ found.T, torch.eye(rows)
+        for _ in range(steps):
+            polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+            polynomial.diagonal().add_(a)
+            product, gram = polynomial @ product, polynomial @ gram @ polynomial
+        found = product @ found
     return found.T if matrix.shape[0] > matrix.shape[1] else found

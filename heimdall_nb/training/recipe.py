@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from heimdall_nb import hardware
-from heimdall_nb.dataset.corpus import base_corpus, cypher_corpus, other_texts
+from heimdall_nb.dataset.corpus import EASY, EASY_SHARE, base_corpus, cypher_corpus, other_texts
 from heimdall_nb.errors import BadInput
 from heimdall_nb.progress import track
 from heimdall_nb.run import read_json, sha256, write_json
@@ -17,7 +17,7 @@ from heimdall_nb.training.base import Training, train_base
 from heimdall_nb.training.base_card import card
 from heimdall_nb.training.config import BaseConfig
 from heimdall_nb.training.report import move_into_place, temporary_folder
-from heimdall_nb.training.sequences import batches, encode, read_corpus, texts, write_corpus
+from heimdall_nb.training.sequences import encode, one_epoch, read_corpus, texts, write_corpus
 from heimdall_nb.training.tokenizer import train_tokenizer
 
 TRIAL = 400  # sequences from which speed and length are measured
@@ -68,28 +68,39 @@ def _plan(work: Path, minutes: float, steps: int, seed: int, settings: dict[str,
         return plan
     trial = _trial(work / "trial.jsonl", BaseConfig(seed=seed, **settings), seed, measure=not steps)
     chosen = steps or int(SPARE * 60 * minutes / trial["seconds_a_step"])
-    if chosen < TRIAL_STEPS:
+    if not steps and chosen < TRIAL_STEPS:
         raise BadInput(f"is time for {chosen} steps", f"{minutes:g} minutes", "Give more time.")
-    sequences = round(chosen * trial["sequences_a_step"]) + 1
+    sequences = _sequences(chosen, trial["easy_a_step"], trial["sequences_a_step"])
     return read_json(write_json(known, asked | trial | {"steps": chosen, "sequences": sequences}))
 
 
+def _sequences(steps: int, easy: float, full: float) -> int:
+    """How many sequences so many steps read once, if a step reads `easy` or `full` of them."""
+    after = steps - EASY / easy  # steps that are left for full ones
+    total = EASY + max(0.0, after) * full
+    if EASY > EASY_SHARE * total:
+        total = steps / (EASY_SHARE / easy + (1 - EASY_SHARE) / full)
+    return round(total) + 1
+
+
 def _trial(path: Path, config: BaseConfig, seed: int, measure: bool) -> dict[str, float]:
-    """How many sequences a step reads, and how many seconds it takes on this machine."""
-    records = islice((record for _, record in cypher_corpus(100 * TRIAL, seed)), TRIAL)
-    write_corpus(path, records)
+    """How many easy and how many full sequences a step reads, and how many seconds it takes on this machine."""
+    small, full = cypher_corpus(TRIAL, seed, easy=TRIAL), cypher_corpus(TRIAL, seed)
+    write_corpus(path, (record for _, record in chain(small, full)))
     tokenizer = train_tokenizer(texts(read_corpus(path)), config.vocabulary)
     sequences = encode(tokenizer, read_corpus(path), config.max_length)
-    steps = [batch for batch, _ in zip(batches(sequences, config.batch_tokens, seed), range(TRIAL_STEPS), strict=False)]
-    found = {"sequences_a_step": sum(map(len, steps)) / len(steps)}
+    parts = {"easy_a_step": sequences[:TRIAL], "sequences_a_step": sequences[TRIAL:]}
+    steps = {name: one_epoch(part, config.batch_tokens, seed) for name, part in parts.items()}
+    found = {name: len(part) / len(steps[name]) for name, part in parts.items()}
     if measure:
-        training = Training(config, tokenizer, sequences, sequences[:1])
-        for batch in steps[:2]:
+        training = Training(config, tokenizer, parts["sequences_a_step"], sequences[:1])
+        some = steps["sequences_a_step"][-TRIAL_STEPS:]
+        for batch in some[:2]:
             training.learn(batch)
         started = time.monotonic()
-        for batch in steps[2:]:
+        for batch in some[2:]:
             training.learn(batch)
-        found["seconds_a_step"] = (time.monotonic() - started) / len(steps[2:])
+        found["seconds_a_step"] = (time.monotonic() - started) / len(some[2:])
     return found
 
 

@@ -16,14 +16,15 @@ from heimdall_nb.errors import BadInput
 from heimdall_nb.prompts import TURN_END, TURN_START, Conversation, conversation, render
 from heimdall_nb.run import write_lines
 
-IGNORED = -100  # the label of a token that is read but not learnt
+IGNORED = -100  # the label of a token that is read; the prompt's may count a little at first
+SLIP = -200  # the label of a token of an answer that is wrong on purpose: never learnt
 CHUNK = 512  # conversations tokenised at once
 POOL = 256  # sequences from which batches of similar length are made
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """One tokenised conversation as int32 arrays; `labels` equals `ids` in the answers and is IGNORED elsewhere."""
+    """One tokenised conversation as int32 arrays; `labels` equals `ids` in the answers and is negative elsewhere."""
 
     ids: np.ndarray
     labels: np.ndarray
@@ -97,12 +98,12 @@ def encode(tokenizer: Any, conversations: Iterable[Conversation], max_length: in
 def answers_only(ids: Sequence[int], opening: Sequence[int], end: int, slips: Collection[int] = ()) -> list[int]:
     """`ids` from each `opening` to the next `end`, with that end: the answers. IGNORED everywhere else.
 
-    Answers whose place among the answers is in `slips` are IGNORED too.
+    Answers whose place among the answers is in `slips` are SLIP.
     """
     labels, width, answer, inside = [IGNORED] * len(ids), len(opening), -1, False
     for i, token in enumerate(ids):
         if inside:
-            labels[i] = IGNORED if answer in slips else token
+            labels[i] = SLIP if answer in slips else token
             inside = token != end
         elif list(ids[i + 1 - width : i + 1]) == list(opening):
             inside, answer = True, answer + 1
@@ -126,6 +127,16 @@ def batches(sequences: Sequence[Tokens], tokens: int, seed: int) -> Iterator[lis
                 groups[-1].append(n)
             random.Random(f"{seed}:{epoch}:{first}").shuffle(groups)
             yield from groups
+
+
+def one_epoch(sequences: Sequence[Tokens], tokens: int, seed: int) -> list[list[int]]:
+    """The batches of `batches` that hold each sequence once; their number is the same in every epoch."""
+    found: list[list[int]] = []
+    left, source = len(sequences), batches(sequences, tokens, seed)
+    while left > 0:
+        found.append(next(source))
+        left -= len(found[-1])
+    return found
 
 
 def width(length: int) -> int:
