@@ -1,11 +1,13 @@
-"""From a Hugging Face folder to a GGUF file: the tensors under llama.cpp's names, the tokenizer, the chat template."""
+"""From a Hugging Face folder to a GGUF file: the tensors under llama.cpp's names, one at a time in memory."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,43 @@ import gguf
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from transformers import AutoConfig
 
-from heimdall_nb import prompts
 from heimdall_nb.errors import BadInput
+from heimdall_nb.export.gguf_rope import add_rope, head_width
+from heimdall_nb.export.gguf_tokenizer import add_tokenizer, display_name
+from heimdall_nb.models.transformers_model import load_tokenizer
 from heimdall_nb.progress import track
 from heimdall_nb.run import read_json
 
-# Other architectures need more than names: Llama's attention rows are stored in another order, Phi-3 scales RoPE.
-ARCHITECTURES = {"qwen2": gguf.MODEL_ARCH.QWEN2, "qwen3": gguf.MODEL_ARCH.QWEN3}
+ARCHITECTURES = {
+    "qwen2": gguf.MODEL_ARCH.QWEN2,
+    "qwen3": gguf.MODEL_ARCH.QWEN3,
+    "llama": gguf.MODEL_ARCH.LLAMA,
+    "phi3": gguf.MODEL_ARCH.PHI3,
+}
 KINDS = {
     "F32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     "F16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
     "BF16": (gguf.GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
 }
+LARGEST = 65504.0  # that F16 can hold
+BLOCK = 4096  # rows that are looked at together, which keeps the peak of memory near the tensor itself
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One tensor of the GGUF file: its name and type there, its shape, and how its values are had."""
+
+    name: str
+    kind: gguf.GGMLQuantizationType
+    shape: tuple[int, ...]
+    load: Callable[[], torch.Tensor]
+
+    @property
+    def size(self) -> int:
+        """Bytes in the file."""
+        return int(np.prod(self.shape)) * (4 if self.kind == gguf.GGMLQuantizationType.F32 else 2)
 
 
 def write_gguf(
@@ -36,23 +62,25 @@ def write_gguf(
     licence: str = "",
     base_model: str = "",
 ) -> Path:
-    """Write the model in `model_dir` (Qwen2 or Qwen3) as one GGUF file; `output` appears when it is complete.
+    """Write the model in `model_dir` (Qwen2, Qwen3, Llama or Phi-3) as one GGUF file; it appears when it is complete.
 
     Matrices are stored as `kind` (F16, BF16 or F32), vectors as F32. `licence` and `base_model` go into the metadata.
-    Raises BadInput when the folder holds no such model.
+    Raises BadInput when the folder holds no such model, or one that llama.cpp would compute in another way.
     """
     model_dir, output = Path(model_dir), Path(output)
     if kind not in KINDS:
         raise BadInput(f"{kind!r} is not a kind that is written directly", "kind", f"Choose from {', '.join(KINDS)}.")
     config = _config(model_dir)
+    tokenizer = load_tokenizer(model_dir)
     matrix_type, file_type = KINDS[kind]
+    where = str(model_dir / "tokenizer.json")
     with replacing(output) as temporary:
-        writer = gguf.GGUFWriter(temporary, config["model_type"])
+        writer = gguf.GGUFWriter(temporary, config.model_type)
         try:
-            _add_general(writer, name, licence, base_model, file_type)
-            _add_architecture(writer, config, model_dir)
-            _add_tokenizer(writer, model_dir, config["vocab_size"])
-            _write_tensors(writer, model_dir, config, matrix_type)
+            _add_general(writer, display_name(name, tokenizer, where), licence, base_model, file_type)
+            extra = _add_architecture(writer, config, model_dir)
+            add_tokenizer(writer, tokenizer, config.vocab_size, where)
+            _write_tensors(writer, [*_extra(extra), *_plan(model_dir, config, matrix_type)])
         finally:
             writer.close()
     return output
@@ -70,18 +98,20 @@ def replacing(output: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _config(model_dir: Path) -> dict[str, Any]:
-    config = read_json(model_dir / "config.json")
-    where = str(model_dir / "config.json")
-    if config.get("model_type") not in ARCHITECTURES:
+def _config(model_dir: Path) -> Any:
+    """The model's configuration with the values that transformers takes where config.json is silent."""
+    path = model_dir / "config.json"
+    raw = read_json(path)
+    if raw.get("model_type") not in ARCHITECTURES:
         remedy = f"Supported are {', '.join(ARCHITECTURES)}; for others use llama.cpp's convert_hf_to_gguf.py."
-        raise BadInput(f"has the architecture {config.get('model_type')!r}", where, remedy)
-    rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if rope.get("rope_type", rope.get("type", "default")) != "default":
-        raise BadInput("scales RoPE, which this writer does not store", where, "Use a model without rope scaling.")
-    if config.get("use_sliding_window"):
-        raise BadInput("uses sliding windows, which this writer does not store", where, "Set use_sliding_window false.")
-    return config
+        raise BadInput(f"has the architecture {raw.get('model_type')!r}", str(path), remedy)
+    if raw.get("use_sliding_window"):
+        raise BadInput("uses sliding windows, which llama.cpp leaves out", str(path), "Set use_sliding_window false.")
+    try:
+        return AutoConfig.for_model(**raw)
+    except Exception as problem:
+        what = f"is not a configuration that transformers takes ({str(problem).splitlines()[0]})"
+        raise BadInput(what, str(path), "Export the model again.") from None
 
 
 def _add_general(writer: gguf.GGUFWriter, name: str, licence: str, base_model: str, file_type: int) -> None:
@@ -98,81 +128,85 @@ def _add_general(writer: gguf.GGUFWriter, name: str, licence: str, base_model: s
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
 
 
-def _add_architecture(writer: gguf.GGUFWriter, config: dict[str, Any], model_dir: Path) -> None:
-    """The numbers that llama.cpp builds the network from, under the names of config.json."""
-    try:
-        heads = config["num_attention_heads"]
-        writer.add_block_count(config["num_hidden_layers"])
-        writer.add_context_length(config["max_position_embeddings"])
-        writer.add_embedding_length(config["hidden_size"])
-        writer.add_feed_forward_length(config["intermediate_size"])
-        writer.add_head_count(heads)
-        writer.add_head_count_kv(config.get("num_key_value_heads") or heads)
-        writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-        rope = config.get("rope_parameters") or config
-        writer.add_rope_freq_base(rope.get("rope_theta", 10_000.0))
-        if config["model_type"] == "qwen3":
-            width = config.get("head_dim") or config["hidden_size"] // heads
-            writer.add_key_length(width)
-            writer.add_value_length(width)
-    except KeyError as missing:
-        raise BadInput(f"lacks {missing}", str(model_dir / "config.json"), "Export the model again.") from None
+def _add_architecture(writer: gguf.GGUFWriter, config: Any, model_dir: Path) -> dict[str, np.ndarray]:
+    """The numbers that llama.cpp builds the network from, and the tensors that hold some more of them."""
+    context = config.max_position_embeddings
+    window = getattr(config, "sliding_window", None) if config.model_type == "phi3" else None
+    if config.model_type == "phi3":
+        # llama.cpp lets Phi-3 attend to everything, so that beyond the window the file would be another model.
+        writer.add_sliding_window(window or 0)
+        context = min(context, window or context)
+    writer.add_context_length(context)
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(head_width(config))
+    writer.add_value_length(head_width(config))
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    return add_rope(writer, config, str(model_dir / "config.json"))
 
 
-def _add_tokenizer(writer: gguf.GGUFWriter, model_dir: Path, vocab_size: int) -> None:
-    path = model_dir / "tokenizer.json"
-    tokenizer = read_json(path)
-    if tokenizer["model"].get("type") != "BPE":
-        raise BadInput("is not a byte-level BPE tokenizer", str(path), "Use a model with Qwen's tokenizer.")
-    ids = dict(tokenizer["model"]["vocab"])
-    types = dict.fromkeys(ids, gguf.TokenType.NORMAL)
-    for token in tokenizer["added_tokens"]:
-        ids[token["content"]] = token["id"]
-        types[token["content"]] = gguf.TokenType.CONTROL if token["special"] else gguf.TokenType.USER_DEFINED
-    for needed in prompts.SPECIAL_TOKENS:
-        if needed not in ids:
-            raise BadInput(f"lacks the token {needed}", str(path), "Add ChatML's tokens before training.")
-    if max(ids.values()) >= vocab_size:
-        raise BadInput(f"has more tokens than the model's {vocab_size} embeddings", str(path), "Export both together.")
-    names = {number: text for text, number in ids.items()}
-    tokens = [names.get(i, f"[PAD{i}]") for i in range(vocab_size)]
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([types.get(token, gguf.TokenType.UNUSED) for token in tokens])
-    merges = tokenizer["model"]["merges"]
-    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
-    writer.add_eos_token_id(ids[prompts.TURN_END])
-    writer.add_pad_token_id(ids[prompts.END_OF_TEXT])
-    writer.add_add_bos_token(False)
-    writer.add_chat_template(prompts.chat_template(generation_markers=False))
+def _extra(tensors: dict[str, np.ndarray]) -> list[Planned]:
+    kind = gguf.GGMLQuantizationType.F32
+    return [Planned(n, kind, values.shape, partial(torch.from_numpy, values)) for n, values in tensors.items()]
 
 
-def _write_tensors(
-    writer: gguf.GGUFWriter, model_dir: Path, config: dict[str, Any], matrix_type: gguf.GGMLQuantizationType
-) -> None:
-    """Announce all tensors, then write them one by one, so that one tensor at a time is in memory."""
-    names = gguf.get_tensor_name_map(ARCHITECTURES[config["model_type"]], config["num_hidden_layers"])
+def _plan(model_dir: Path, config: Any, matrix_type: gguf.GGMLQuantizationType) -> list[Planned]:
+    """The folder's tensors under llama.cpp's names."""
+    names = gguf.get_tensor_name_map(ARCHITECTURES[config.model_type], config.num_hidden_layers)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
     plan = []
     for file, name, shape in _tensors(model_dir):
-        if name == "lm_head.weight" and config.get("tie_word_embeddings"):
+        if name == "lm_head.weight" and config.tie_word_embeddings:
             continue  # the embeddings serve as the output too
         target = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if target is None:
-            what = f"holds {name}, which {config['model_type']} does not have"
+            what = f"holds {name}, which {config.model_type} does not have"
             raise BadInput(what, str(file), "Merge the adapter first (heimdall_nb.export.merge).")
+        # llama.cpp turns neighbouring numbers of a Llama head together, transformers those half a head apart
+        turned = heads.get(name.split(".")[-2]) if config.model_type == "llama" else None
         kind = matrix_type if len(shape) > 1 else gguf.GGMLQuantizationType.F32
-        size = int(np.prod(shape)) * (4 if kind == gguf.GGMLQuantizationType.F32 else 2)
-        stored = np.dtype(np.float32 if kind == gguf.GGMLQuantizationType.F32 else np.float16)
-        writer.add_tensor_info(target, shape, stored, size, raw_dtype=kind)
-        plan.append((file, name, kind))
+        plan.append(Planned(target, kind, tuple(shape), partial(_load, file, name, turned)))
+    return plan
+
+
+def _load(file: Path, name: str, turned: int | None) -> torch.Tensor:
+    """A tensor of the folder; `turned` is the number of heads whose rows are put in llama.cpp's order."""
+    with safe_open(file, framework="pt") as tensors:
+        values = tensors.get_tensor(name)
+    if turned is None:
+        return values
+    return values.reshape(turned, 2, -1, *values.shape[1:]).swapaxes(1, 2).reshape(values.shape)
+
+
+def _write_tensors(writer: gguf.GGUFWriter, plan: list[Planned]) -> None:
+    """Announce all tensors, then write them one by one, so that one tensor at a time is in memory."""
+    for tensor in plan:
+        stored = np.dtype(np.float32 if tensor.kind == gguf.GGMLQuantizationType.F32 else np.float16)
+        writer.add_tensor_info(tensor.name, tensor.shape, stored, tensor.size, raw_dtype=tensor.kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    for file, name, kind in track(plan, "GGUF tensors"):
-        with safe_open(file, framework="pt") as tensors:
-            values = tensors.get_tensor(name).to(torch.float32).numpy()
-        writer.write_tensor_data(gguf.quants.quantize(values, kind))
+    for tensor in track(plan, "GGUF tensors"):
+        writer.write_tensor_data(_stored(tensor))
+
+
+def _stored(tensor: Planned) -> np.ndarray:
+    """The values as they stand in the file. torch converts without a detour over float32."""
+    values = tensor.load()
+    if tensor.kind == gguf.GGMLQuantizationType.F32:
+        return values.float().numpy()
+    if tensor.kind == gguf.GGMLQuantizationType.BF16:
+        return values.to(torch.bfloat16).contiguous().view(torch.int16).numpy()
+    halves = torch.empty(values.shape, dtype=torch.float16)
+    for part, stored in zip(values.split(BLOCK), halves.split(BLOCK), strict=True):
+        if not part.abs().max() <= LARGEST:
+            raise BadInput(f"has numbers too large for F16 in {tensor.name}", "the model", "Write it as BF16 or F32.")
+        stored.copy_(part)
+    return halves.numpy()
 
 
 def _tensors(model_dir: Path) -> list[tuple[Path, str, list[int]]]:

@@ -80,7 +80,7 @@ def agreement(model_a: Scorer, model_b: Scorer, texts: Sequence[str]) -> dict[st
 
     Returns `mean_kl`, the Kullback-Leibler divergence of b from a in nats (0: the same distributions), `top1`, the
     share of places where both name the same likeliest token, and the counts `tokens` and `texts`. Raises HeimdallError
-    when the two do not read the same tokens.
+    when the two do not read the same tokens, or when probabilities are not numbers.
     """
     divergence, same, tokens = 0.0, 0, 0
     for text in track(texts, "agreement"):
@@ -90,5 +90,7 @@ def agreement(model_a: Scorer, model_b: Scorer, texts: Sequence[str]) -> dict[st
         divergence += float((np.exp(a) * (a - b)).sum())
         same += int((a.argmax(axis=1) == b.argmax(axis=1)).sum())
         tokens += len(a)
+    if not np.isfinite(divergence):
+        raise HeimdallError("A model gives probabilities that are not numbers.")
     count = max(tokens, 1)
     return {"texts": len(texts), "tokens": tokens, "mean_kl": max(0.0, divergence / count), "top1": same / count}

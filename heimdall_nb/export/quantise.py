@@ -13,6 +13,7 @@ import llama_cpp
 from heimdall_nb import hardware
 from heimdall_nb.errors import BadInput
 from heimdall_nb.export.gguf_file import replacing
+from heimdall_nb.export.imatrix import Importance, as_c_array
 from heimdall_nb.models.llamacpp import check_gguf, errors
 
 # What a matrix may be stored as when it is quantised as asked. The K kinds mix several K types on purpose.
@@ -26,12 +27,14 @@ KINDS = {
     "Q4_K_S": _K,
     "Q2_K": _K,
 }
+_STORED = {"F32": ("F32",), "BF16": ("BF16",)} | KINDS  # the first two are written directly, see `gguf_file`
 
 
-def quantise(source: Path | str, output: Path | str, kind: str) -> dict[str, Any]:
+def quantise(source: Path | str, output: Path | str, kind: str, weighted: Importance | None = None) -> dict[str, Any]:
     """Write `source`, an F16 or F32 GGUF file, as `kind`; returns what `describe` says about the result.
 
-    Raises BadInput for an unknown kind, or a source that is not a GGUF file or is already quantised.
+    `weighted` says which columns of the matrices matter (`imatrix.importance`); without it all count the same. Raises
+    BadInput for an unknown kind, or a source that is not a GGUF file or is already quantised.
     """
     source, output = check_gguf(source), Path(output)
     if kind not in KINDS:
@@ -39,6 +42,9 @@ def quantise(source: Path | str, output: Path | str, kind: str) -> dict[str, Any
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype = gguf.LlamaFileType["MOSTLY_" + kind]
     settings.nthread = hardware.threads()
+    if weighted:
+        columns = as_c_array(weighted)
+        settings.imatrix = ctypes.cast(columns, ctypes.POINTER(llama_cpp.llama_model_imatrix_data))
     errors.clear()
     with replacing(output) as temporary:
         status = llama_cpp.llama_model_quantize(str(source).encode(), str(temporary).encode(), ctypes.byref(settings))
@@ -57,7 +63,7 @@ def describe(path: Path | str, kind: str) -> dict[str, Any]:
     path = check_gguf(path)
     tensors = gguf.GGUFReader(path).tensors
     stored = {t.name: t.tensor_type.name for t in tensors}
-    fallback = [t for t in tensors if sum(n > 1 for n in t.shape) > 1 and stored[t.name] not in KINDS[kind]]
+    fallback = [t for t in tensors if sum(n > 1 for n in t.shape) > 1 and stored[t.name] not in _STORED[kind]]
     return {
         "kind": kind,
         "bytes": path.stat().st_size,
