@@ -32,6 +32,7 @@ STAGES = {
     "07": "baselines",
     "08": "text_to_sql",
     "09": "deploy_nornicdb",
+    "10": "from_scratch",
 }
 
 
