@@ -6,7 +6,9 @@ graphs or their style of question occur in no other part.
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -42,10 +44,10 @@ def split(
 ) -> dict[str, list[Example]]:
     """Exactly so many examples in each part, the rest in `train`; each part has its share of every graph and category.
 
-    Examples that share a question or a query stay together. Test and few-shot parts hold executed reads only, unless
-    `reads_only` is false. `test` is made of the same graphs, templates and styles as `train`; a size above 0 for
-    another test adds `test_template`, `test_graph` or `test_style`. What these hold out occurs nowhere else, so that
-    examples that fit no part are left out: `left_out` counts them.
+    Validation has its share of each part of the mix as well. Examples that share a question or a query stay together.
+    Test and few-shot parts hold executed reads only, unless `reads_only` is false. `test` is made of the same graphs,
+    templates and styles as `train`; a size above 0 for another test adds `test_template`, `test_graph` or `test_style`.
+    What these hold out occurs nowhere else, so that examples that fit no part are left out: `left_out` counts them.
     Raises BadInput when there are not enough examples.
     """
     sizes = {"validation": validation, "test": test, "fewshot": fewshot}
@@ -63,7 +65,7 @@ def split(
     parts |= {name: [] for name in PARTS}
     for name, size in sizes.items():
         left: list[list[Example]] = []
-        for group in waiting:
+        for group in _shares_first(waiting, size) if name == "validation" else waiting:
             taken = len(parts[name]) + len(group) <= size and (name == "validation" or all(map(fits, group)))
             parts[name] += group if taken else []
             if not taken:
@@ -85,6 +87,33 @@ def _executed_read(example: Example) -> bool:
 
 def _anything(example: Example) -> bool:
     return True
+
+
+def _shares_first(groups: Sequence[list[Example]], size: int) -> list[list[Example]]:
+    """The groups, those first that fill each part of the mix up to its share of `size`.
+
+    One answer may have many questions, so that a part can be few large groups, and chance alone would leave it out.
+    """
+    counts = Counter(example.part for group in groups for example in group)
+    room = {part: math.ceil(size * count / counts.total()) for part, count in counts.items()}
+    first, later = [], []
+    for group in groups:
+        part = group[0].part
+        fits = len(group) <= room[part]
+        room[part] -= len(group) if fits else 0
+        (first if fits else later).append(group)
+    return first + later
+
+
+def of_each_part(examples: Sequence[Example], number: int, seed: int) -> list[Example]:
+    """At most `number` examples of each part of the mix, drawn by `seed`: part after part, each in its first order."""
+    order = {id(example): place for place, example in enumerate(examples)}
+    drawn: list[Example] = []
+    for name in sorted({example.part for example in examples}):
+        those = [example for example in examples if example.part == name]
+        some = random.Random(f"of each part {seed} {name}").sample(those, min(number, len(those)))
+        drawn += sorted(some, key=lambda example: order[id(example)])
+    return drawn
 
 
 def left_out(examples: Sequence[Example], parts: Mapping[str, Sequence[Example]]) -> int:
