@@ -36,6 +36,7 @@ def card(facts: Mapping[str, Any], scores: Mapping[str, Mapping[str, Any]]) -> s
             "later": last.get("exact_match_later", 0.0),
             "kinds": ", ".join(f"{kind} {share:.1%}" for kind, share in last.get("kinds", {}).items()),
             "scores": _scores(scores),
+            "note": f" {facts['note']}" if facts.get("note") else "",
         }
     )
 
