@@ -122,5 +122,5 @@ def _facts(training: dict[str, Any], config: BaseConfig, plan: dict[str, Any]) -
         "history": history,
         "config": asdict(config),
         "corpus": {"sequences": plan["sequences"], "seed": plan["seed"], "sha256": plan["corpus"]},
-        "machine": f"{here['cpu']}, {here['cores']} cores" + (f", {here['gpu']}" if here["gpu"] else ""),
+        "machine": f"{here['cpu']}, {here['cores']} cores" + (f", {here['gpu']}" if here["vram_gb"] else ""),
     }
