@@ -263,9 +263,9 @@ def test_a_query_that_the_engine_refuses_is_an_error(
 ) -> None:
     schema, record = drawn[0]
     broken = (schema, record | {"turns": [["How?", "MATCH (a RETURN a"]]})
-    monkeypatch.setattr(corpus, "cypher_corpus", lambda sequences, seed: iter([broken]))
+    monkeypatch.setattr(corpus, "cypher_corpus", lambda sequences, seed, easy: iter([broken]))
     with FreshArcadeDB() as graph, pytest.raises(HeimdallError, match="refused a query"):
-        list(base_corpus(1, SEED, graph, SQLite()))
+        list(base_corpus(2, SEED, graph, SQLite()))  # the first of two is Cypher
 
 
 # names

@@ -224,7 +224,7 @@ def test_a_schema_without_texts_has_other_traces_and_one_too_long_has_none(engin
 
 def test_queries_of_the_corpus_run(engine):
     schema = load_schema("movies")
-    queries = [query for r in cypher_corpus(6, 2, 8, lambda rng: schema) for _, query in r["turns"]]
+    queries = [query for _, r in cypher_corpus(6, 2, draw=lambda rng, size: schema) for _, query in r["turns"]]
     results = runs(schema, queries, engine, 1)
     assert len(results) == len(queries) > 30 and all(isinstance(result, Rows) for result in results)
     assert any(writes(query) for query in queries)
