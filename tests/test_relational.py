@@ -9,7 +9,7 @@ import pytest
 
 from heimdall_nb.dataset import classicmodels, relational_corpus
 from heimdall_nb.dataset.example import normalise
-from heimdall_nb.dataset.relational import RelationalSchema, schema_text
+from heimdall_nb.dataset.relational import RelationalSchema
 from heimdall_nb.dataset.relational_corpus import RelationalTemplate, ask, relational_templates
 from heimdall_nb.dataset.relational_invent import invent_relational
 from heimdall_nb.dataset.relational_slots import NoRoom, literal
@@ -75,9 +75,9 @@ def test_every_query_tells_something_and_mysql_would_take_it(records: list[dict]
 
 
 def test_the_schema_text_is_that_of_the_tables_in_classicmodels_form(records: list[dict], schemas: list) -> None:
-    assert schema_text(classicmodels.tables()) == classicmodels.schema_text()
+    assert classicmodels.tables_text(classicmodels.tables()) == classicmodels.schema_text()
     for record, schema in zip(records, schemas, strict=True):
-        lines = schema_text(entity.table() for entity in schema.entities).splitlines()
+        lines = classicmodels.tables_text(entity.table() for entity in schema.entities).splitlines()
         assert sorted(record["schema"].splitlines()) == sorted(lines)
 
 

@@ -5,7 +5,7 @@ The original rows carry no licence, so they are not here. The same seed gives th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date, timedelta
 from functools import cache
 from random import Random
@@ -53,12 +53,16 @@ def family(names: Collection[str]) -> tuple[str, ...]:
 
 
 def schema_text(names: Collection[str] | None = None) -> str:
-    """The schema as the model sees it, a line a table: `*` marks a key, `>` the table that a column points to.
+    """The schema as the model sees it; `names` chooses tables, None takes all."""
+    return tables_text(table for table in tables() if names is None or table.name in names)
 
-    A column that has the name of the key it points to needs no `>`. `names` chooses tables; None takes all.
+
+def tables_text(shown: Iterable[Table]) -> str:
+    """Tables as models see them, a line each: `*` marks a key, `>` the table that a column points to.
+
+    A column that has the name of the key it points to needs no `>`.
     """
-    chosen = [table for table in tables() if names is None or table.name in names]
-    return "\n".join(f"{t.name}({', '.join(_column_text(t, c.name) for c in t.columns)})" for t in chosen)
+    return "\n".join(f"{t.name}({', '.join(_column_text(t, c.name) for c in t.columns)})" for t in shown)
 
 
 def _column_text(table: Table, column: str) -> str:

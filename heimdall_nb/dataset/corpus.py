@@ -79,12 +79,11 @@ def base_corpus(sequences: int, seed: int, graph: GraphEngine, sql_engine: SqlEn
 
 def _checked(records: Iterable[tuple[GraphSchema, Record]], graph: GraphEngine, seed: int) -> Iterator[Record]:
     for number, (schema, record) in enumerate(records):
-        queries = [query for _, query in record["turns"]]
-        for query, result in zip(
-            queries, runs(schema, queries, graph, seed) if number % CHECKED == 0 else (), strict=False
-        ):
-            if isinstance(result, Refusal):
-                raise HeimdallError(f"The engine refused a query of the corpus ({result.message}): {query}")
+        if number % CHECKED == 0:
+            queries = [query for _, query in record["turns"]]
+            for query, result in zip(queries, runs(schema, queries, graph, seed), strict=True):
+                if isinstance(result, Refusal):
+                    raise HeimdallError(f"The engine refused a query of the corpus ({result.message}): {query}")
         yield record
 
 

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from heimdall_nb.dataset.domains import Attribute, Domain, Entity, Link, domains
 from heimdall_nb.dataset.graphs import GraphSchema, Label, Property, RelationshipType
 from heimdall_nb.dataset.invent_values import property_of
-from heimdall_nb.dataset.invent_words import Lexicon, invented_word, lexicons, styled, word_lists
+from heimdall_nb.dataset.invent_words import Lexicon, drawn_word, lexicons, styled
 from heimdall_nb.dataset.words import past, plural, split_identifier, third_person
 
-INVENTED = 0.3  # share of words that no list holds, where names do not come from a domain
 RENAMED = 0.12  # share of a domain's names that other words replace
 _SOURCES = {"domain": 0.35, "mixed": 0.2, "words": 0.33, "foreign": 0.12}  # where the names of a schema come from
 _KINDS = ("STRING", "STRING", "STRING", "INTEGER", "INTEGER", "FLOAT", "DATE", "BOOLEAN")
@@ -77,7 +76,7 @@ class Inventor:
 
     def word(self, kind: str) -> str:
         """A word of the list `kind` (nouns, verbs, adjectives), or one that is none."""
-        return invented_word(self.rng) if self.rng.random() < INVENTED else self.rng.choice(word_lists()[kind])
+        return drawn_word(self.rng, kind)
 
     def fresh(self, compound: float, kind: str = "nouns") -> list[str]:
         """One or two words that no other name of this schema consists of."""

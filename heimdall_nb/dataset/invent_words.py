@@ -17,6 +17,7 @@ from heimdall_nb.run import DATA
 
 WORDS = DATA / "words.yaml"
 LEXICON = DATA / "lexicon.yaml"
+INVENTED = 0.3  # share of drawn words that no list holds
 _RANDOM = 0.12  # share of invented words that are plain random letters; the others follow English spelling
 
 
@@ -65,6 +66,11 @@ def invented_word(rng: random.Random) -> str:
             text += rng.choices(letters, cum_weights=sums)[0]
         if 3 <= len(text) - 2 <= 11:
             return text[1:-1]
+
+
+def drawn_word(rng: random.Random, kind: str) -> str:
+    """A word of the list `kind` (nouns, verbs, adjectives), or one that is none."""
+    return invented_word(rng) if rng.random() < INVENTED else rng.choice(word_lists()[kind])
 
 
 @lru_cache(maxsize=1)

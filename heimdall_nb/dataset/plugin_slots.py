@@ -13,7 +13,7 @@ import yaml
 
 from heimdall_nb.dataset.broken import break_query
 from heimdall_nb.dataset.fact_slots import FactBinder
-from heimdall_nb.dataset.invent import styled, word_lists
+from heimdall_nb.dataset.invent_words import styled, word_lists
 from heimdall_nb.dataset.slots import Binding, NoBinding, Slot, plain
 from heimdall_nb.dataset.templates import Template, _slot_rule, templates
 from heimdall_nb.dataset.words import plural, third_person

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -85,19 +85,6 @@ class RelationalSchema:
 def document() -> dict[str, Any]:
     """data/sql/relational.yaml."""
     return yaml.safe_load(TEMPLATES.read_text(encoding="utf-8"))
-
-
-def schema_text(tables: Iterable[Table]) -> str:
-    """The schema as models see it, a line a table: `*` marks a key, `>` the table that a column points to.
-
-    A column that has the name of the key it points to needs no `>`, as in classicmodels' schema.
-    """
-    return "\n".join(f"{t.name}({', '.join(_column_text(t, c.name) for c in t.columns)})" for t in tables)
-
-
-def _column_text(table: Table, column: str) -> str:
-    target, key = table.references.get(column, ("", column))
-    return column + ("*" if column in table.primary_key else "") + (f" > {target}" if key != column else "")
 
 
 def invented_rows(entities: Sequence[Entity], rng: random.Random) -> dict[str, list[Row]]:

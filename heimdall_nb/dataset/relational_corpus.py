@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from heimdall_nb.dataset.relational import TEMPLATES, RelationalSchema, document, schema_text
+from heimdall_nb.dataset.classicmodels import tables_text
+from heimdall_nb.dataset.relational import TEMPLATES, RelationalSchema, document
 from heimdall_nb.dataset.relational_invent import invent_relational
 from heimdall_nb.dataset.relational_slots import Binder, NoRoom
 from heimdall_nb.dataset.sql import fill
@@ -66,7 +67,7 @@ def relational_corpus(
         tables = [entity.table() for entity in schema.entities]
         if rng.random() < 0.5:
             rng.shuffle(tables)
-        yield {"task": "sql", "schema": schema_text(tables), "turns": _turns(schema, turns, rng, engine)}
+        yield {"task": "sql", "schema": tables_text(tables), "turns": _turns(schema, turns, rng, engine)}
 
 
 def _turns(schema: RelationalSchema, number: int, rng: random.Random, engine: SqlEngine | None) -> list[list[str]]:

@@ -12,11 +12,10 @@ from functools import cache
 
 from heimdall_nb.dataset import classicmodels, domains
 from heimdall_nb.dataset.invent_values import value
-from heimdall_nb.dataset.invent_words import invented_word, styled, word_lists
+from heimdall_nb.dataset.invent_words import drawn_word, styled, word_lists
 from heimdall_nb.dataset.relational import ROWS, Attribute, Entity, RelationalSchema, document, invented_rows
 from heimdall_nb.dataset.words import past, plural, split_identifier
 
-INVENTED = 0.3  # share of words made of letters
 DOMAIN = 0.4  # share of schemas whose tables come from a domain
 MAX_COLUMNS = 6
 NULLABLE = 0.15  # share of columns that may hold NULL
@@ -78,7 +77,7 @@ class _Inventor:
         return self.made
 
     def word(self, kind: str) -> str:
-        return invented_word(self.rng) if self.rng.random() < INVENTED else self.rng.choice(word_lists()[kind])
+        return drawn_word(self.rng, kind)
 
     def fresh(self, compound: float, kind: str = "nouns") -> list[str]:
         """One or two words that no other name of this schema consists of."""
