@@ -45,7 +45,7 @@ Record = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def drawn() -> list[tuple[GraphSchema, Record]]:
-    return list(cypher_corpus(DRAWN, SEED, easy=SMALL_ONES))
+    return list(cypher_corpus(DRAWN, SEED, easy=SMALL_ONES, composed_from=2 * SMALL_ONES))
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +212,9 @@ def test_a_record_depends_on_the_seed_and_its_number_alone(drawn: list[tuple[Gra
     first = [record for _, record in drawn[:12]]
     for number in random.Random("another order").sample(range(DRAWN), 12):
         own, small = random.Random(f"corpus {SEED} {number}"), number < SMALL_ONES
-        schema, turns = corpus._record(invent_schema, *((SMALL, corpus.FEW) if small else (Size(), 8)), own)
+        composed = corpus.COMPOSED if number >= 2 * SMALL_ONES else 0.0
+        size = (SMALL, corpus.FEW) if small else (Size(), 8)
+        schema, turns = corpus._record(invent_schema, *size, own, composed)
         assert drawn[number][1] == {"task": "cypher", "schema": schema.text(), "turns": turns}
     longer = [record for _, record in islice(cypher_corpus(DRAWN + 100, SEED, easy=SMALL_ONES), 12)]
     assert longer == first != [record for _, record in islice(cypher_corpus(DRAWN, SEED + 1, easy=SMALL_ONES), 12)]
@@ -263,7 +265,7 @@ def test_a_query_that_the_engine_refuses_is_an_error(
 ) -> None:
     schema, record = drawn[0]
     broken = (schema, record | {"turns": [["How?", "MATCH (a RETURN a"]]})
-    monkeypatch.setattr(corpus, "cypher_corpus", lambda sequences, seed, easy: iter([broken]))
+    monkeypatch.setattr(corpus, "cypher_corpus", lambda sequences, seed, **_: iter([broken]))
     with FreshArcadeDB() as graph, pytest.raises(HeimdallError, match="refused a query"):
         list(base_corpus(2, SEED, graph, SQLite()))  # the first of two is Cypher
 

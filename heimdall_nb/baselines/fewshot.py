@@ -10,13 +10,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from heimdall_nb.dataset.example import Example, normalise
-from heimdall_nb.engines.cypher_patterns import CLAUSES
-from heimdall_nb.engines.cypher_tokens import Token, tokens
+from heimdall_nb.engines.cypher_skeleton import skeleton
 from heimdall_nb.errors import BadInput
 from heimdall_nb.models.answers import ask, query_of
 from heimdall_nb.models.protocol import Completion, LanguageModel
@@ -24,34 +22,12 @@ from heimdall_nb.prompts import Conversation, conversation
 
 CHOICES = ("fixed", "similar", "structure")
 
-_WORDS = "AND OR XOR NOT AS IN IS NULL BY ASC DESC DISTINCT CASE WHEN THEN ELSE END EXISTS CONTAINS STARTS ENDS"
-_KEYWORDS = frozenset([*CLAUSES, *_WORDS.split()])
 _VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|[\d.,:/-]*\d[\d.,:/-]*")
 
 
 def masked(question: str) -> frozenset[str]:
     """The words of a question without its values: quoted text and numbers become one mark, so that wording decides."""
     return frozenset(re.findall(r"\w+|□", _VALUE.sub("□", question).lower()))
-
-
-def skeleton(query: str) -> frozenset[tuple[str, str]]:
-    """The structure of a query: the pairs of neighbours among its keywords, functions and symbols.
-
-    Names become `_` and values `□`, so that queries on different labels can have the same structure.
-    """
-    items = tokens(query)
-    ends = [Token("symbol", "", -1)]
-    around = zip([*ends, *items], items, [*items[1:], *ends], strict=False)
-    return frozenset(pairwise(_mark(*three) for three in around))
-
-
-def _mark(before: Token, item: Token, after: Token) -> str:
-    if item.kind in ("string", "number", "parameter"):
-        return "□"
-    if not item.name:
-        return item.text
-    named = before.text in (".", ":", "|") or after.text == ":"  # a property, label or type, whatever it is called
-    return item.text.upper() if not named and (item.is_word(*_KEYWORDS) or after.text == "(") else "_"
 
 
 def _overlap(a: frozenset[Any], b: frozenset[Any]) -> float:

@@ -14,7 +14,8 @@ from itertools import chain, islice
 from typing import Any
 
 from heimdall_nb.dataset import sql
-from heimdall_nb.dataset.benchmark import held_texts
+from heimdall_nb.dataset.benchmark import benchmark, held_texts
+from heimdall_nb.dataset.compose import compose
 from heimdall_nb.dataset.example import normalise
 from heimdall_nb.dataset.generate import ENUMERATED, apart, chosen
 from heimdall_nb.dataset.graphs import GraphSchema
@@ -25,6 +26,7 @@ from heimdall_nb.dataset.slots import NoBinding, SampledValues
 from heimdall_nb.dataset.templates import PARTS, Template, bind
 from heimdall_nb.dataset.traces import react_traces
 from heimdall_nb.dataset.verified import runs
+from heimdall_nb.engines.cypher_skeleton import skeleton
 from heimdall_nb.engines.graph import GraphEngine, Refusal
 from heimdall_nb.engines.sql import SqlEngine
 from heimdall_nb.errors import BadInput, HeimdallError
@@ -37,24 +39,33 @@ EASY_SHARE = 0.6  # of a small corpus, where EASY sequences would be more than t
 SHORT, FEW = 80, 4  # characters of a template's query, and turns, that count as short and few
 SHARES = {"cypher": 0.8, "sql": 0.12, "react": 0.08}  # of the sequences after them
 CHECKED = 20  # of each so many Cypher records one is run
+TEMPLATES_FIRST = 1000  # Cypher records after the easy ones before the first composed query: first what is frequent
+COMPOSED = 0.3  # of the turns after them, queries that no template has
 ALIKE = 0.2  # share of the sequences whose turns come from four templates, so that a solved example helps
 _AFTER_RESULT = re.compile(r" (?:ORDER BY|SKIP|LIMIT) ")
 _TRIES = 60  # draws for one turn before the schema is said to have no room
 
 
 def cypher_corpus(
-    sequences: int, seed: int, turns: int = 8, draw: Draw = invent_schema, easy: int = 0
+    sequences: int,
+    seed: int,
+    turns: int = 8,
+    draw: Draw = invent_schema,
+    easy: int = 0,
+    composed_from: int | None = None,
 ) -> Iterator[tuple[GraphSchema, Record]]:
     """Schemas with their records: up to `turns` Cypher questions about one schema that `draw` invents.
 
-    In the first `easy` of them all is small. Record number n depends on `seed`, n and that alone.
+    In the first `easy` of them all is small; from number `composed_from` on some queries are composed (`compose.py`).
+    Record number n depends on `seed`, n and these two alone.
     """
     for number in range(sequences):
         rng = random.Random(f"corpus {seed} {number}")
         if number < easy:
             schema, pairs = _record(draw, SMALL, FEW, rng)
         else:
-            schema, pairs = _record(draw, Size(), turns, rng)
+            composed = COMPOSED if composed_from is not None and number >= composed_from else 0.0
+            schema, pairs = _record(draw, Size(), turns, rng, composed)
         yield schema, {"task": "cypher", "schema": schema.text(), "turns": pairs}
 
 
@@ -67,7 +78,9 @@ def base_corpus(sequences: int, seed: int, graph: GraphEngine, sql_engine: SqlEn
     """
     easy = min(EASY, int(EASY_SHARE * sequences))
     records = {
-        "cypher": _checked(cypher_corpus(sequences, seed, easy=easy), graph, seed),
+        "cypher": _checked(
+            cypher_corpus(sequences, seed, easy=easy, composed_from=easy + TEMPLATES_FIRST), graph, seed
+        ),
         "sql": relational_corpus(sequences, seed, engine=sql_engine),
         "react": react_traces(sequences, seed, graph),
     }
@@ -103,14 +116,18 @@ def other_texts() -> Iterator[str]:
         yield from chain(*record["turns"])
 
 
-def _record(draw: Draw, size: Size, turns: int, rng: random.Random) -> tuple[GraphSchema, list[list[str]]]:
+def _record(
+    draw: Draw, size: Size, turns: int, rng: random.Random, composed: float = 0.0
+) -> tuple[GraphSchema, list[list[str]]]:
     for _ in range(_TRIES):
         schema = draw(rng, size)
         groups = _groups(SHORT if size == SMALL else 0)
         if rng.random() < ALIKE:
-            groups = [rng.sample(_drawn(groups, rng), 4)]
+            one_kind = composed and rng.random() < composed
+            groups = [[compose(rng) for _ in range(4)] if one_kind else rng.sample(_drawn(groups, rng), 4)]
+            composed = 0.0
         # A query that names nothing of its schema may be in the benchmark, too.
-        drawn = islice(_turns(schema, groups, turns, rng), turns)
+        drawn = islice(_turns(schema, groups, turns, rng, composed), turns)
         kept = [list(turn) for turn in drawn if held_texts().isdisjoint(map(normalise, turn))]
         if len(kept) > 1:
             return schema, kept
@@ -129,20 +146,27 @@ def _drawn(groups: Sequence[list[Template]], rng: random.Random) -> list[Templat
 
 
 def _turns(
-    schema: GraphSchema, groups: Sequence[list[Template]], turns: int, rng: random.Random
+    schema: GraphSchema, groups: Sequence[list[Template]], turns: int, rng: random.Random, composed: float
 ) -> Iterator[tuple[str, str]]:
-    """Pairs of question and query, none twice, until the tries are used up."""
+    """Pairs of question and query, none twice, until the tries are used up; a share of the queries is composed."""
     asked: set[str] = set()
     for _ in range(_TRIES * turns):
-        template = rng.choice(_drawn(groups, rng))
+        own = composed and rng.random() < composed
+        template = compose(rng) if own else rng.choice(_drawn(groups, rng))
         try:
             binding = bind(template, schema, SampledValues(), rng)
         except NoBinding:
             continue
         question, query = ask(template, binding, rng.choice(STYLES), rng), template.render(binding)
-        if question not in asked and not _same_columns(query):
+        if question not in asked and not _same_columns(query) and skeleton(query) not in _reserved():
             asked.add(question)
             yield question, query
+
+
+@lru_cache(maxsize=1)
+def _reserved() -> frozenset[frozenset[tuple[str, str]]]:
+    """The structures of the queries whose templates the benchmark keeps apart: no composed query may have one."""
+    return frozenset(skeleton(item.output) for item in benchmark("template"))
 
 
 def _same_columns(query: str) -> bool:

@@ -47,7 +47,7 @@ def fundamentals(number: int, seed: int) -> list[Example]:
 
 
 def _records(number: int, seed: int, turns: int) -> Iterator[list[Example]]:
-    for schema, record in cypher_corpus(number, seed, turns):
+    for schema, record in cypher_corpus(number, seed, turns, composed_from=0):
         yield [_example(schema.text(), question, query) for question, query in record["turns"]]
 
 

@@ -299,6 +299,7 @@ def _with_article(words: str) -> str:
 
 _FITS = {  # kind of slot -> does a property (that is the key, or is not) fit?
     "key": lambda p, key: key,
+    "text_key": lambda p, key: key and p.type == "STRING",
     "any": lambda p, key: not key and p.type != "BOOLEAN",
     "string": lambda p, key: p.type == "STRING",
     "group": lambda p, key: not key and p.type == "STRING" and bool(p.values),
