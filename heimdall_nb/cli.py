@@ -12,6 +12,10 @@ from typing import Annotated
 import typer
 
 from heimdall_nb import __version__
+from heimdall_nb.cli_generate import generate
+from heimdall_nb.cli_ladder import ladder
+from heimdall_nb.cli_memory import estimate
+from heimdall_nb.cli_train import train
 from heimdall_nb.errors import HeimdallError
 
 app = typer.Typer(
@@ -26,6 +30,7 @@ Seed = Annotated[int, typer.Option(help="seed of everything random")]
 Sets = Annotated[list[str] | None, typer.Option("--set", help="knob=value or 03.knob=value; repeatable; see CONFIG.md")]
 Preset = Annotated[str, typer.Option(help="preset of data/presets.yaml")]
 Force = Annotated[bool, typer.Option("--force", help="run although nothing changed")]
+Format = Annotated[str, typer.Option("--format", help="answers: cypher, or nornicdb for the server's JSON actions")]
 
 
 def main() -> None:
@@ -88,18 +93,20 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="only this stage, e.g. 03; repeatable")] = None,
     set_: Sets = None,
     force: Force = False,
+    strategy: Annotated[str, typer.Option(help="of the fine-tuning: memory, speed or quality; see CONFIG.md")] = "",
 ) -> None:
     """Run the notebooks 00 to 10 of a preset; unchanged stages are skipped, interrupted ones resume."""
     from heimdall_nb import course
 
-    done = course.run_course(preset, run, only or (), set_ or (), force)
+    done = course.run_course(preset, run, only or (), set_ or (), force, strategy)
     print(course.summary(done))
 
 
-def _stage(number: str, run: str, preset: str, set_: list[str] | None, force: bool) -> None:
+def stage(number: str, run: str, preset: str, set_: list[str] | None, force: bool, strategy: str = "") -> None:
+    """Run one notebook, and print its main figures and where its report is."""
     from heimdall_nb import course, pages
 
-    done = course.run_course(preset, run, [number], set_ or (), force)
+    done = course.run_course(preset, run, [number], set_ or (), force, strategy)
     for what, value in done.metrics(number).get("headline", {}).items():
         print(f"{what}: {value}")
     print(f"report: {pages.shown(done.path / 'index.html')}")
@@ -107,13 +114,15 @@ def _stage(number: str, run: str, preset: str, set_: list[str] | None, force: bo
 
 def _stage_verb(name: str, number: str, summary: str) -> None:
     def verb(run: RunName = "", preset: Preset = "nano", set_: Sets = None, force: Force = False) -> None:
-        _stage(number, run, preset, set_, force)
+        stage(number, run, preset, set_, force)
 
     app.command(name, help=f"{summary} (notebook {number}).")(verb)
 
 
+app.command()(train)
+app.command()(estimate)
+
 for _name, _number, _summary in (
-    ("train", "03", "Fine-tune the base with QLoRA"),
     ("export", "04", "Merge, write GGUF, quantise, and prove that the file is the model that was trained"),
     ("profile", "06", "Measure lengths, memory and speed against the context size"),
     ("baselines", "07", "Compare prompting, ReAct, voting and grammars with the fine-tuned model, on one leader board"),
@@ -121,6 +130,8 @@ for _name, _number, _summary in (
     ("deploy", "09", "Write the folder that NornicDB uses"),
 ):
     _stage_verb(_name, _number, _summary)
+
+app.command()(ladder)
 
 
 @app.command()
@@ -165,26 +176,33 @@ def evaluate(
         str, typer.Option(help="bolt://… of a scratch database (Neo4j, NornicDB, Memgraph); empty for the embedded one")
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the summary as JSON")] = False,
+    format_: Format = "cypher",
+    grammar: Annotated[bool, typer.Option("--grammar", help="with --format nornicdb: nothing but actions")] = False,
     run: RunName = "",
     preset: Preset = "nano",
     set_: Sets = None,
     force: Force = False,
 ) -> None:
     """Score a model on held-out questions, by execution: VA, EX, TS, errors, report (notebook 05, or --model)."""
+    from heimdall_nb.dataset.runtime import check_format
     from heimdall_nb.errors import BadInput
 
+    as_actions = check_format(format_)
+    if grammar and not as_actions:
+        raise BadInput("needs --format nornicdb", "--grammar", "Give both.")
     if model is None:
-        if examples != "iid" or suite or items or output or as_json or engine:
-            options = "--examples, --suite, --items, --output, --engine, --json"
+        if examples != "iid" or suite or items or output or as_json or engine or as_actions:
+            options = "--examples, --suite, --items, --output, --engine, --format, --json"
             raise BadInput("need --model", options, "Give it, or --set items=N.")
-        _stage("05", run, preset, set_, force)
+        stage("05", run, preset, set_, force)
         return
     from heimdall_nb.evaluation import evaluate as evaluation
     from heimdall_nb.run import reports_root
 
     if run or set_ or force:
         raise BadInput("belong to notebook 05", "--run, --set, --force", "Leave them out, or leave out --model.")
-    folder = output or reports_root() / "evaluate" / "artifacts" / f"{model.stem}-{Path(examples).stem}"
+    name = "-".join([model.stem, Path(examples).stem, *[format_] * as_actions, *["grammar"] * grammar])
+    folder = output or reports_root() / "evaluate" / "artifacts" / name
     with contextlib.redirect_stdout(sys.stderr):  # progress; what is printed below can be piped
         done = evaluation.run(
             model,
@@ -199,6 +217,8 @@ def evaluate(
             max_new_tokens=max_new_tokens,
             with_perplexity=perplexity,
             similarity_model=similarity,
+            runtime_form=as_actions,
+            keep_to_form=grammar,
         )
     print(json.dumps(done.summary, indent=2, ensure_ascii=False) if as_json else evaluation.text(done.summary))
     if not as_json:
@@ -207,37 +227,40 @@ def evaluate(
 
 @app.command()
 def ask(
-    model: Annotated[Path, typer.Option(help="GGUF file")],
+    model: Annotated[Path, typer.Option(help="GGUF file, or folder of a Hugging Face model or of an adapter")],
     question: Annotated[str | None, typer.Argument(help="one question; without it, a prompt that `quit` ends")] = None,
     graph: Annotated[str, typer.Option(help="name in data/graphs that questions are about")] = "",
     schema: Annotated[Path | None, typer.Option(help="YAML file of another schema, instead of --graph")] = None,
     run: Annotated[bool, typer.Option("--run", help="run the query, read-only, on the generated graph")] = False,
-    grammar: Annotated[bool, typer.Option("--grammar", help="only what the graph's schema has can be written")] = False,
+    grammar: Annotated[bool, typer.Option("--grammar", help="only the graph's names, or only actions")] = False,
     context: Annotated[int, typer.Option(min=64, help="window in tokens")] = 2048,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 192,
     as_json: Annotated[bool, typer.Option("--json", help="print a line of JSON for each answer")] = False,
+    format_: Format = "cypher",
 ) -> None:
     """Ask a model a question: prints its query and, with --run, the rows; without a question, interactively."""
+    from heimdall_nb import actions
+    from heimdall_nb.dataset.runtime import check_format
     from heimdall_nb.deploy import ask as asking
     from heimdall_nb.errors import BadInput
 
-    chosen = asking.chosen_schema(graph, schema)
-    if chosen is None and (run or grammar):
+    chosen, as_actions = asking.chosen_schema(graph, schema), check_format(format_)
+    if chosen is None and (run or (grammar and not as_actions)):
         raise BadInput("need a graph", "--run, --grammar", "Give --graph or --schema.")
-    from heimdall_nb.models.llamacpp import LlamaCppModel
+    rules = actions.grammar(max_new_tokens) if grammar and as_actions else None
 
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(contextlib.closing(LlamaCppModel(model, context)))
-        engine = rules = None
+        opened = stack.enter_context(contextlib.closing(asking.open_model(model, context)))
+        engine = None
         if chosen and run:
             from heimdall_nb.engines.arcadedb import ArcadeDB
 
             engine = stack.enter_context(ArcadeDB())
-        if chosen and grammar:
+        if chosen and grammar and not as_actions:
             from heimdall_nb.baselines.grammar import cypher_grammar
 
             rules = cypher_grammar(chosen)
-        asker = asking.Asker(opened, chosen, engine, rules, max_new_tokens)
+        asker = asking.Asker(opened, chosen, engine, rules, max_new_tokens, as_actions)
         if question is None:
             asking.talk(asker, as_json)
         else:
@@ -280,35 +303,7 @@ def benchmark(
     print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else speed.text(found))
 
 
-@app.command()
-def generate(
-    output: Annotated[Path, typer.Option(help="JSONL file to write")],
-    examples: Annotated[int, typer.Option(min=100, max=100_000, help="how many")] = 5000,
-    seed: Seed = 7,
-    mix: Annotated[str, typer.Option(help="shares: 30/40/20/10, or cypher=50,plugins=50")] = "",
-    focus: Annotated[str, typer.Option(help="optimize, plugins, cypher, operations or troubleshooting")] = "",
-    graphs: Annotated[str, typer.Option(help="names in data/graphs, comma-separated; empty for all")] = "",
-    nodes: Annotated[int, typer.Option(min=10, help="nodes of each graph that queries run on")] = 60,
-    custom: Annotated[
-        Path | None, typer.Option(help="JSONL file of your own examples, added when they are valid")
-    ] = None,
-    repo: Annotated[Path | None, typer.Option(help="NornicDB checkout: its statements and names are added")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="processes; 0 for as many as pay off")] = 0,
-) -> None:
-    """Generate examples on an exact mix, executed or held against the facts (notebook 01)."""
-    from heimdall_nb.dataset import extras
-    from heimdall_nb.dataset import mix as mixing
-
-    chosen = [name.strip() for name in graphs.split(",") if name.strip()]
-    plan = mixing.plan(examples, seed, chosen, mix, focus, nodes)
-    added = extras.custom(custom) if custom else []
-    if repo:
-        found, report = extras.from_repository(repo)
-        added += found
-        print("\n".join(f"repository, {what}: {number}" for what, number in report.items()))
-    counts = mixing.write(output, plan, workers, added)
-    print("\n".join(f"{part}: {number}" for part, number in counts.items()))
-    print(f"written: {output} ({sum(counts.values()) + len(added)} examples, {len(added)} of them your own)")
+app.command()(generate)
 
 
 @app.command()

@@ -31,12 +31,13 @@ def run_course(
     only: Sequence[str] = (),
     assignments: Sequence[str] = (),
     force: bool = False,
+    strategy: str = "",
 ) -> Run:
     """Run the notebooks of a preset into `reports/<run>/`; finished stages whose inputs are unchanged are skipped.
 
-    Raises BadInput for unknown presets, stages and parameters, StageFailed when a notebook stops.
+    Raises BadInput for unknown presets, strategies, stages and parameters, StageFailed when a notebook stops.
     """
-    values = presets.override(presets.preset(preset), assignments)
+    values = presets.override(presets.with_strategy(presets.preset(preset), strategy), assignments)
     chosen = _stages(only)
     run = Run(run_name or preset)
     lock = run.lock()
@@ -124,14 +125,15 @@ def execute(number: str, output: Path, parameters: dict[str, Any]) -> None:
 
 
 def summary(run: Run) -> str:
-    """What a finished run leaves: report, GGUF file, scores, and one held-out question answered by that file."""
+    """What a finished run leaves: report, evaluated GGUF file, scores, and a held-out question that it answers."""
     lines = ["", f"Report:  {pages.shown(run.path / 'index.html')}"]
-    files = sorted(run.path.glob("artifacts/gguf/heimdall-*.gguf"), key=lambda f: f.stat().st_size)
-    if files:
-        lines.append(f"GGUF:    {pages.shown(files[0])} ({files[0].stat().st_size / 2**20:.1f} MiB)")
+    evaluated = run.manifest()["stages"].get("05", {}).get("parameters", {}).get("model_file", "")
+    file = run.path / "artifacts/gguf" / evaluated
+    if file.is_file():
+        lines.append(f"GGUF:    {pages.shown(file)} ({file.stat().st_size / 2**20:.1f} MiB)")
     lines += [f"{what}: {value}" for what, value in run.headline().items()]
     test = run.path / "artifacts/dataset/test.jsonl"
-    return "\n".join(lines + (_answered(files[0], test) if files and test.exists() else []))
+    return "\n".join(lines + (_answered(file, test) if file.is_file() and test.exists() else []))
 
 
 def _answered(model_file: Path, test: Path) -> list[str]:

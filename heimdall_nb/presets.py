@@ -41,6 +41,34 @@ def preset(name: str) -> Values:
     }
 
 
+def strategies() -> dict[str, dict[str, Any]]:
+    """Named changes of the fine-tuning: `title`, `set` (values) and `times` (factors on the preset's values)."""
+    return document()["strategies"]
+
+
+def with_strategy(values: Values, name: str) -> Values:
+    """The values with a strategy's changes of stage 03; "" changes nothing.
+
+    Where the batch changes, `accumulation` follows, so that a step has as many rows as before, or one batch.
+    Raises BadInput for an unknown strategy.
+    """
+    if not name:
+        return values
+    if name not in strategies():
+        raise BadInput(f"{name!r} is not a strategy", "--strategy", f"Choose one of: {', '.join(strategies())}.")
+    spec, old = strategies()[name], values["03"]
+    new = old | spec.get("set", {})
+    new |= {knob: type(old[knob])(factor * old[knob]) for knob, factor in spec.get("times", {}).items()}
+    new["accumulation"] = max(1, round(old["batch_size"] * old["accumulation"] / new["batch_size"]))
+    return values | {"03": new}
+
+
+def epochs_by_size(questions: int) -> float:
+    """How often a training set of so many questions is read where `epochs` is 0: the file's table."""
+    table = document()["epochs_by_questions"]
+    return next(row["epochs"] for row in table if questions <= row.get("up_to", questions))
+
+
 def override(values: Values, assignments: Sequence[str]) -> Values:
     """Apply `knob=value` to every stage that has the knob, or `03.knob=value` to one; returns new values.
 
@@ -81,17 +109,19 @@ def _typed(text: str, like: Any, where: str) -> Any:
 
 
 def table() -> list[dict[str, str]]:
-    """One row a preset: name, title, base model, machine."""
+    """One row a preset: name, title, base model, licence, machine."""
     rows = []
     for name in names():
         spec = document()["presets"][name]
-        base = preset(name)["03"].get("base", "")
-        rows.append({"preset": name, "what": spec["title"], "base": str(base), "machine": spec["machine"]})
+        base = str(preset(name)["03"]["base"])
+        rows.append(
+            {"preset": name, "what": spec["title"], "base": base} | {k: spec[k] for k in ("licence", "machine")}
+        )
     return rows
 
 
 def config_markdown() -> str:
-    """CONFIG.md: the presets, and every knob with its help and its value in each preset."""
+    """CONFIG.md: the presets with what each changes, the strategies, and every knob with its value and its help."""
     lines = [
         "# Presets and knobs",
         "",
@@ -100,18 +130,66 @@ def config_markdown() -> str:
         "",
         "## Presets",
         "",
-        "| preset | what it is | base model | machine |",
-        "|---|---|---|---|",
-        *(f"| `{r['preset']}` | {r['what']} | `{r['base']}` | {r['machine']} |" for r in table()),
+        "| preset | what it is | base model | its licence | machine |",
+        "|---|---|---|---|---|",
+        *(f"| `{r['preset']}` | {r['what']} | `{r['base']}` | {r['licence']} | {r['machine']} |" for r in table()),
+        "",
+        "What each changes; all else is as in preset nano:",
+        "",
+        "| preset | notebook: knobs |",
+        "|---|---|",
+        *(f"| `{name}` | {_changes(name)} |" for name in names() if document()["presets"][name].get("set")),
     ]
-    chosen = {name: preset(name) for name in names()}
-    groups = [("All notebooks", "00", document()["shared"])]
-    groups += [(f"{s} {STAGES[s]}", s, document()["stages"].get(s) or {}) for s in STAGES]
-    for title, stage, specs in groups:
+    lines += ["", *_strategy_lines(), "", *_epochs_lines()]
+    groups = [("All notebooks", document()["shared"])]
+    groups += [(f"{number} {name}", document()["stages"].get(number) or {}) for number, name in STAGES.items()]
+    for title, specs in groups:
         if specs:
-            lines += ["", f"## {title}", "", f"| knob | {' | '.join(names())} | what it does |"]
-            lines.append("|---" * (len(names()) + 2) + "|")
-            for knob, spec in specs.items():
-                cells = " | ".join(f"`{chosen[name][stage][knob]}`" for name in names())
-                lines.append(f"| `{knob}` | {cells} | {spec['help']} |")
+            lines += ["", f"## {title}", "", "| knob | preset nano | what it does |", "|---|---|---|"]
+            lines += [f"| `{knob}` | `{spec['value']}` | {_explained(spec)} |" for knob, spec in specs.items()]
     return "\n".join(lines) + "\n"
+
+
+def _explained(spec: dict[str, Any]) -> str:
+    return f"{spec['help']}. {spec['why']}" if "why" in spec else spec["help"]
+
+
+def _changes(name: str) -> str:
+    stages = sorted(document()["presets"][name]["set"].items())
+    return "; ".join(f"{stage}: " + ", ".join(f"`{k}={v}`" for k, v in knobs.items()) for stage, knobs in stages)
+
+
+def _strategy_lines() -> list[str]:
+    lines = [
+        "## Strategies",
+        "",
+        "Named changes of the fine-tuning, for every preset: `heimdall train --strategy memory`. Where the batch",
+        "changes, `accumulation` follows, so that a step keeps its number of rows.",
+        "",
+        "| strategy | what it is for | values | times the preset's value |",
+        "|---|---|---|---|",
+    ]
+    for name, spec in strategies().items():
+        parts = [", ".join(f"`{k}={v}`" for k, v in spec.get(kind, {}).items()) for kind in ("set", "times")]
+        lines.append(f"| `{name}` | {spec['title']} | {parts[0]} | {parts[1]} |")
+    return lines
+
+
+def _epochs_lines() -> list[str]:
+    lines = [
+        "## Epochs by the size of the training set",
+        "",
+        "For `epochs=0`:",
+        "",
+        "| questions | epochs |",
+        "|---|---|",
+    ]
+    low = 1
+    for row in document()["epochs_by_questions"]:
+        lines.append(
+            f"| {low} to {row['up_to']} | {row['epochs']:g} |"
+            if "up_to" in row
+            else f"| {low} or more | {row['epochs']:g} |"
+        )
+        low = row.get("up_to", low) + 1
+    return lines

@@ -20,6 +20,7 @@ TASKS = {
     "cypher": "Write one Cypher query for this NornicDB graph.",
     "sql": "Write one MySQL SELECT statement for this database.",
     "text": "Answer a question about NornicDB.",
+    "nornicdb": "You are Heimdall, inside a NornicDB server. Answer with one JSON action and nothing else.",
 }
 
 # The markers tell TRL which tokens to learn: the answer and its end token. `chat_template(False)` leaves them out,
@@ -51,9 +52,10 @@ def conversation(
 ) -> Conversation:
     """The messages for one question: system with schema, solved `exemplars` as turns, the question, the answer.
 
-    Text is normalised to NFC, since llama.cpp's tokenizer does not do it. Raises KeyError for an unknown task.
+    `task` is a name in TASKS, or the system message of another domain itself. Text is normalised to NFC, since
+    llama.cpp's tokenizer does not do it.
     """
-    system = TASKS[task] + (f"\n{schema.strip()}" if schema.strip() else "")
+    system = TASKS.get(task, task) + (f"\n{schema.strip()}" if schema.strip() else "")
     messages = [{"role": "system", "content": system}]
     for asked, answered in exemplars:
         messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
@@ -61,6 +63,12 @@ def conversation(
     if answer is not None:
         messages.append({"role": "assistant", "content": answer})
     return [{"role": m["role"], "content": unicodedata.normalize("NFC", m["content"])} for m in messages]
+
+
+def runtime_context(actions: Sequence[str], schema: str = "") -> str:
+    """What follows task `nornicdb` in the system message, in the server's order: its actions, then the schema."""
+    listed = "\n".join(["AVAILABLE ACTIONS:", *(f"- {action}" for action in actions)])
+    return f"{listed}\nADDITIONAL CONTEXT:\n{schema.strip()}" if schema.strip() else listed
 
 
 def render(messages: Conversation, generation_prompt: bool = True) -> str:

@@ -14,8 +14,8 @@ import tiny_architectures
 from safetensors.torch import load_file, save_file
 
 from heimdall_nb.errors import BadInput
+from heimdall_nb.export.agreement import agreement
 from heimdall_nb.export.gguf_file import write_gguf
-from heimdall_nb.export.merge import agreement
 from heimdall_nb.models.llamacpp import LlamaCppModel
 from heimdall_nb.models.transformers_model import TransformersModel
 from heimdall_nb.run import read_json, write_json

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +14,17 @@ from typing import Any
 import pytest
 import tiny_model
 
-from heimdall_nb import cli
+from heimdall_nb import actions, cli
+from heimdall_nb.actions import Action
 from heimdall_nb.baselines.grammar import cypher_grammar
 from heimdall_nb.dataset.graphs import instantiate, load_schema
-from heimdall_nb.deploy.ask import SHOWN, Answer, Asker, chosen_schema, once, talk, text, typed
+from heimdall_nb.deploy.ask import SHOWN, Answer, Asker, chosen_schema, once, open_model, talk, text, typed
 from heimdall_nb.engines.graph import Refusal, Rows
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.export.gguf_file import write_gguf
 from heimdall_nb.models.llamacpp import LlamaCppModel
 from heimdall_nb.models.protocol import Completion
+from heimdall_nb.prompts import TASKS
 from heimdall_nb.run import ROOT
 
 SCHEMA = """
@@ -105,6 +108,33 @@ def test_the_grammar_of_the_graph_holds(model: LlamaCppModel, schema_file: Path)
 def test_without_a_graph_the_answer_is_text(model: LlamaCppModel) -> None:
     answer = Asker(model, grammar='root ::= "Start the server;"')("What now?")
     assert answer.text == "Start the server;" and answer.result is None  # no query, so its semicolon stays
+
+
+def test_an_action_is_asked_for_and_its_query_is_run(gguf: Path, schema_file: Path, arcadedb: Any) -> None:
+    schema, large = load_schema(schema_file), LlamaCppModel(gguf, context=1024)  # the actions take room in the prompt
+    said = Action(actions.QUERY, {"cypher": QUERY}).text()
+    asker = Asker(large, schema, arcadedb, f"root ::= {json.dumps(said)}", as_actions=True)
+    assert asker.prompt("x")[0]["content"].startswith(f"{TASKS[actions.TASK]}\nAVAILABLE ACTIONS:\n")
+    answer = asker(QUESTION)
+    assert answer.text == said and answer.result.rows == ((people(schema_file),),)
+    hello = Action("heimdall.watcher.hello").text()
+    answer = Asker(large, schema, arcadedb, f"root ::= {json.dumps(hello)}", as_actions=True)(QUESTION)
+    assert (answer.text, answer.result) == (hello, None)  # another action is shown, and nothing is run
+    large.close()
+
+
+def test_folders_of_models_and_adapters_are_asked_as_well(
+    gguf: Path, tmp_path_factory: pytest.TempPathFactory, model: LlamaCppModel
+) -> None:
+    base = tiny_model.trained(tmp_path_factory)
+    folder = tmp_path_factory.mktemp("run")
+    shutil.copytree(base, folder / "base")
+    adapter = tiny_model.make_adapter(folder / "base", folder / "adapter", size=0.0)
+    here = Asker(model)(QUESTION).text
+    for path in (gguf, base, adapter):
+        opened = open_model(path, 512)
+        assert Asker(opened)(QUESTION).text == here
+        opened.close()
 
 
 def test_talk_goes_on_after_a_fault(model: LlamaCppModel, capsys: pytest.CaptureFixture[str]) -> None:

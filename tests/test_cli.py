@@ -13,7 +13,7 @@ import pytest
 from heimdall_nb.run import ROOT
 
 VERBS = (
-    "doctor generate validate correct split add-queries distil base train export evaluate profile baselines sql "
+    "doctor generate validate correct split add-queries distil base train export ladder evaluate profile baselines sql "
     "deploy ask serve benchmark run".split()
 )
 GOOD = {

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heimdall_nb import prompts
-from heimdall_nb.deploy import checklist, nornicdb
+from heimdall_nb import actions, prompts
+from heimdall_nb.deploy import bundle, checklist, nornicdb, trials
 from heimdall_nb.errors import BadInput
 from heimdall_nb.exercises import nb09
 from heimdall_nb.facts import load_pack
@@ -109,6 +112,17 @@ def test_prompt_budgets_never_overflow_the_context(context: int, new: int, ratio
     assert chosen["heimdall.batch_size"] <= context
 
 
+def test_keys_of_the_guides_are_explained_where_they_would_be_looked_for() -> None:
+    chosen = {"heimdall.enabled": True}
+    for text in (nornicdb.yaml_text(chosen, FACTS), nornicdb.environment_text(chosen, FACTS)):
+        settings, _, comments = text.partition("# Not here,")
+        for key in ("model_path", "threads", "top_p", "top_k", "repeat_penalty", "cache_enabled", "cache_size"):
+            assert f"heimdall.{key}: " in comments and key not in settings
+        assert "heimdall.model_path: put the file in a model folder and name it in heimdall.model" in comments
+        assert "heimdall.threads: the server chooses" in comments and "nothing:" not in comments
+    assert yaml.safe_load(nornicdb.yaml_text(chosen, FACTS)) == {"heimdall": {"enabled": True}}
+
+
 def test_a_context_without_room_is_refused() -> None:
     with pytest.raises(BadInput, match="leaves no room"):
         nornicdb.settings("m", 192, 192, 4.0, FACTS)
@@ -153,6 +167,61 @@ def test_the_modelfile_uses_the_prompt_format_of_the_training(gguf: Path, tmp_pa
     rendered = "".join(loop.replace("{{ .Role }}", m["role"]).replace("{{ .Content }}", m["content"]) for m in QUESTION)
     assert rendered + tail == prompts.render(QUESTION)
     assert all(f'PARAMETER stop "{stop}"' in text for stop in prompts.STOPS)
+    assert "FROM ./models/heimdall-nano.gguf" in text and "PARAMETER num_ctx 1024" in text
+
+
+def test_other_programs_get_what_they_need(gguf: Path, tmp_path: Path) -> None:
+    files = build(gguf, tmp_path, origin={"licence": "MIT"})
+    script = files["serve.sh"].read_text()
+    assert subprocess.run(["sh", "-n", str(files["serve.sh"])]).returncode == 0
+    assert "--model models/heimdall-nano.gguf --ctx-size 1024 --n-predict 192" in script
+    assert "~/.lmstudio/models/heimdall/heimdall-nano/" in files["README.md"].read_text()
+    assert files["actions.gbnf"].read_text() == actions.grammar(192)
+    assert files["LICENSE"].read_text().startswith("MIT License")
+    other = build(gguf, tmp_path, origin={"licence": "Apache-2.0"})["LICENSE"].read_text()
+    assert other.startswith("Licence of the weights: Apache-2.0.") and "base model" in other
+    assert "not stated" in bundle.licence_text("")
+
+
+def test_the_script_starts_llama_server_with_its_options(gguf: Path, tmp_path: Path) -> None:
+    script = build(gguf, tmp_path / "deploy")["serve.sh"]
+    program = tmp_path / "bin" / "llama-server"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\npwd\necho "$@"\n')
+    program.chmod(0o755)
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    arguments = ["sh", str(script), "--grammar-file", "actions.gbnf"]
+    done = subprocess.run(arguments, env=os.environ | {"PATH": path, "PORT": "9"}, capture_output=True, text=True)
+    folder, options = done.stdout.splitlines()
+    assert folder == str(tmp_path / "deploy")
+    assert options.endswith("--port 9 --grammar-file actions.gbnf")
+
+
+# --- sums
+
+
+def sha256sum(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["sha256sum", "-c", bundle.SUMS], cwd=folder, capture_output=True, text=True)
+
+
+def test_the_sums_are_those_of_sha256sum(gguf: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "deploy"
+    files = build(gguf, folder)
+    done = sha256sum(folder)
+    assert done.returncode == 0 and done.stdout.count(": OK") == len(files) - 1
+    assert bundle.unsealed(folder) == []
+    files["README.md"].write_text("changed")
+    (folder / "new.txt").write_text("new")
+    (folder / "LICENSE").unlink()
+    assert sha256sum(folder).returncode == 1
+    assert bundle.unsealed(folder) == ["LICENSE", "README.md", "new.txt"]
+    bundle.seal(folder)
+    assert sha256sum(folder).returncode == 0 and bundle.unsealed(folder) == []
+    (folder / bundle.SUMS).write_text("no sums\n")
+    with pytest.raises(BadInput, match="line 1: is no line of sums"):
+        bundle.unsealed(folder)
+    with pytest.raises(BadInput, match="is missing"):
+        bundle.unsealed(folder / "models")
 
 
 def test_building_again_replaces_and_leaves_nothing_behind(gguf: Path, tmp_path: Path) -> None:
@@ -190,13 +259,13 @@ def test_a_missing_or_foreign_model_is_refused(tmp_path: Path) -> None:
         nornicdb.origin_of(tmp_path / "other.gguf")
 
 
-def test_the_deployed_file_answers(tmp_path: Path) -> None:
-    from tiny_model import ANSWERS, SCHEMA, make_base
+def test_the_deployed_file_answers(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    from tiny_model import ANSWERS, SCHEMA, trained
 
     from heimdall_nb.export.gguf_file import write_gguf
 
     target = tmp_path / "heimdall-F16.gguf"
-    source = write_gguf(make_base(tmp_path / "base", steps=40), target, licence="MIT", base_model="heimdall-nano-base")
+    source = write_gguf(trained(tmp_path_factory), target, licence="MIT", base_model="heimdall-nano-base")
     origin = nornicdb.origin_of(source)
     assert origin == {"base": "heimdall-nano-base", "licence": "MIT"}
     files = build(source, tmp_path / "deploy", context_size=512, origin=origin)
@@ -205,6 +274,40 @@ def test_the_deployed_file_answers(tmp_path: Path) -> None:
     question = "How many people are there?"
     found = nornicdb.answer(model, question, SCHEMA, 512, 48)
     assert (found.outcome, found.text) == ("ok", ANSWERS[question])
+    asked = prompts.conversation(question, SCHEMA)
+    tried = {t.program: t for t in trials.try_all(tmp_path / "deploy", model, 512, asked, found.text, 48)}
+    assert (tried["heimdall serve"].state, tried["heimdall serve"].note) == ("same answer", found.text)
+    assert tried["LM Studio"].state == tried["NornicDB"].state == "untried"
+    assert tried["heimdall serve"].command.startswith("heimdall serve --model models/heimdall-nano.gguf")
+
+
+def tried(monkeypatch: pytest.MonkeyPatch, folder: Path, *command: str, executable: str = "sh") -> trials.Trial:
+    """What `try_all` says of one program, started by `command`."""
+    monkeypatch.setattr(trials, "PROGRAMS", (trials.Program("other", executable, command),))
+    monkeypatch.setattr(trials, "BY_HAND", ())
+    [found] = trials.try_all(folder, folder / "m.gguf", 512, QUESTION, "RETURN 1", 48)
+    return found
+
+
+ANSWERER = """
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.send_response(200); self.end_headers()
+        self.wfile.write(b'{"choices": [{"message": {"content": "%s"}, "finish_reason": "stop"}]}')
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def test_programs_are_tried_for_real_or_said_to_be_untried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = tried(monkeypatch, tmp_path, "x", executable="no-such-program")
+    assert (missing.state, missing.note) == ("untried", "no-such-program is not installed here")
+    for said, state in (("RETURN 1", "same answer"), ("RETURN 2", "other answer")):
+        (tmp_path / "server.py").write_text(ANSWERER % said)
+        found = tried(monkeypatch, tmp_path, sys.executable, "server.py", "{port}")
+        assert (found.state, found.note) == (state, said)
+    failed = tried(monkeypatch, tmp_path, "sh", "-c", "exit 3")
+    assert failed.state == "failed" and "status 3" in failed.note
 
 
 # --- checklist
@@ -238,12 +341,16 @@ def finished_run(root: Path) -> Run:
     return run
 
 
+ACTIONS = {name: {"value": 1.0, "low": 0.9, "high": 1.0} for name in ("parses", "known", "right_action")} | {
+    "items": 40
+}
+TRIALS = [trials.Trial("heimdall serve", "c", "same answer", "x"), trials.Trial("Ollama", "c", "untried", "y")]
 ANSWERED = Completion("MATCH (n) RETURN n", 50, 8, 0.02, "ok")
 
 
 def test_a_run_that_met_every_goal_is_ticked_with_figures(tmp_path: Path) -> None:
-    items = checklist.checklist(finished_run(tmp_path), "Q4_K_M", ANSWERED)
-    assert checklist.counts(items) == {"done": 9, "not done": 0, "cannot be done here": 5}
+    items = checklist.checklist(finished_run(tmp_path), "Q4_K_M", ANSWERED, TRIALS, ACTIONS)
+    assert checklist.counts(items) == {"done": 12, "not done": 0, "cannot be done here": 5}
     figures = {item.what: item.figure for item in items}
     assert "EX 80.0% (71.0% to 87.0%) on 100 questions, floor 5.0%" in figures["Accuracy on held-out questions"]
     assert figures["Latency"].startswith("median 40 ms")
@@ -280,6 +387,30 @@ def test_a_missed_goal_is_not_done_and_shows_its_figure(
     write_json(run.path / "metrics" / f"{stage}.json", metrics)
     item = next(i for i in checklist.checklist(run, "Q4_K_M", ANSWERED) if i.what == what)
     assert item.state == "not done" and any(c.isdigit() for c in item.figure)
+
+
+def test_what_stage_09_finds_is_ticked_only_when_it_is_so(tmp_path: Path) -> None:
+    run = finished_run(tmp_path)
+    other = [*TRIALS, trials.Trial("llama.cpp's server", "c", "other answer", "z")]
+    unread = ACTIONS | {"parses": {"value": 0.975}}
+    (run.path / "artifacts" / "deploy" / "README.md").write_text("changed")
+    found = {item.what: item for item in checklist.checklist(run, "Q4_K_M", ANSWERED, other, unread)}
+    for what, figure in (
+        ("Other programs give the same answer", "1 of 2 that could be tried"),
+        ("Answers in the server's form", "97.5% of 40 answers parse"),
+        ("The folder is whole", "9 of 10 files"),
+    ):
+        assert found[what].state == "not done" and figure in found[what].figure
+    untried = checklist.checklist(run, "Q4_K_M", ANSWERED, TRIALS[1:])
+    assert next(i for i in untried if i.what.startswith("Other programs")).state == "not done"
+
+
+def test_the_checklist_is_a_page_of_the_folder(tmp_path: Path) -> None:
+    items = checklist.checklist(finished_run(tmp_path), "Q4_K_M", ANSWERED, TRIALS, ACTIONS)
+    page = checklist.markdown(items, TRIALS, "unit")
+    assert all(item.what in page and item.state in page for item in items)
+    assert "| Ollama | `c` | untried | y |" in page
+    assert "None was tried." in checklist.markdown(items, [], "unit")
 
 
 def test_a_large_kind_is_not_a_small_quantisation(tmp_path: Path) -> None:

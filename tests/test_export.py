@@ -18,9 +18,10 @@ from safetensors.torch import load_file, save_file
 
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.exercises import nb04
+from heimdall_nb.export.agreement import agreement
 from heimdall_nb.export.gate import examine, gate
 from heimdall_nb.export.gguf_file import write_gguf
-from heimdall_nb.export.merge import agreement, base_of, merge
+from heimdall_nb.export.merge import base_of, merge
 from heimdall_nb.export.quantise import KINDS, describe, quantise
 from heimdall_nb.models.llamacpp import LlamaCppModel
 from heimdall_nb.models.transformers_model import TransformersModel
@@ -119,6 +120,20 @@ def test_agreement_of_a_model_with_itself(merged: Path) -> None:
     model = TransformersModel(merged)
     assert agreement(model, model, TEXTS[:2])["mean_kl"] < 1e-9
     assert agreement(model, model, TEXTS[:2])["top1"] == 1.0
+
+
+def test_agreement_on_what_follows_the_prompt(merged: Path, base: Path) -> None:
+    model, other = TransformersModel(merged), TransformersModel(base)
+    prompts = [render(talk[:-1]) for talk in TALKS[:2]]
+    lengths = [
+        len(model.tokens(text)) - len(model.tokens(prompt)) for text, prompt in zip(TEXTS, prompts, strict=False)
+    ]
+    found = agreement(model, other, TEXTS[:2], prompts)
+    assert found["tokens"] == sum(lengths) and found["mean_kl"] > 0
+    first, start = TEXTS[0], len(model.tokens(prompts[0])) - 1
+    a, b = (each.log_probabilities(first)[start:-1] for each in (model, other))
+    expected = float((np.exp(a) * (a - b)).sum()) / lengths[0]
+    assert agreement(model, other, TEXTS[:1], prompts[:1])["mean_kl"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_agreement_refuses_models_that_read_other_tokens(merged: Path, tmp_path: Path) -> None:

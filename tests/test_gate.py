@@ -37,32 +37,11 @@ def exported(folder: Path, output: Path, kind: str = "F16", source: Path | None 
     return export(folder, output, kind, TEXTS, TALKS, source, greedy=3, scored=3)
 
 
-@pytest.mark.parametrize("name", tiny_architectures.ARCHITECTURES)
-def test_every_architecture_passes(folders: dict[str, Path], name: str, tmp_path: Path) -> None:
-    f16 = tmp_path / "F16.gguf"
-    whole = exported(folders[name], f16)
-    assert whole["texts"] == whole["ids_equal"] >= 500 and whole["vocabulary_equal"] and whole["template_equal"]
-    assert whole["mean_kl"] < 1e-5 and whole["top1"] > 0.98 and whole["file_type"] == "F16"
-    assert whole["greedy_equal"] + whole["greedy_ties"] == whole["greedy"] == 3
-    for kind in ("Q8_0", "Q4_K_M"):
-        small = exported(folders[name], tmp_path / f"{kind}.gguf", kind, f16)
-        assert small["ok"] and small["file_type"] == kind and small["fallback"] == []
-        assert small["mean_kl"] > whole["mean_kl"] and small["ids_equal"] == small["texts"]
-    assert {p.name for p in tmp_path.iterdir()} == {"F16.gguf", "Q8_0.gguf", "Q4_K_M.gguf"}
-
-
-def test_every_kind_passes_and_the_record_says_what_it_is(folders: dict[str, Path], tmp_path: Path) -> None:
-    f16 = tmp_path / "F16.gguf"
-    export(folders["qwen3"], f16, "F16", TEXTS, TALKS, greedy=1, scored=1, name="tiny", licence="MIT")
-    bits = {}
-    for kind in [*quantise.KINDS, "F32", "BF16"]:
-        record = export(folders["qwen3"], tmp_path / "x.gguf", kind, TEXTS, TALKS, f16, greedy=1, scored=1)
-        bits[kind] = record["bits_per_weight"]
-        assert record["ok"] and record["kind"] == record["file_type"].replace("Q2_K_S", "Q2_K") == kind
-        assert record["path"] == str(tmp_path / "x.gguf") and record["bytes"] == (tmp_path / "x.gguf").stat().st_size
-    order = ["F32", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_K_S", "Q2_K"]
-    assert [bits[kind] for kind in order] == sorted(bits[kind] for kind in order)[::-1]
-    assert gguf.GGUFReader(f16).fields["general.license"].contents() == "MIT"
+def test_the_record_says_what_the_file_is(folders: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "x.gguf"
+    record = export(folders["qwen3"], path, "F16", TEXTS, TALKS, greedy=1, scored=1, name="tiny", licence="MIT")
+    assert record["ok"] and record["path"] == str(path) and record["bytes"] == path.stat().st_size
+    assert gguf.GGUFReader(path).fields["general.license"].contents() == "MIT"
 
 
 def test_an_importance_matrix_changes_what_is_rounded(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -168,6 +147,13 @@ def test_another_model_is_caught(folders: dict[str, Path], tmp_path: Path) -> No
     assert record["vocabulary_equal"] and record["ids_equal"] == record["texts"] and record["template_equal"]
     assert ["mean KL" in record["reasons"][0], "likeliest token" in record["reasons"][1]] == [True, True]
     assert "greedy answers" in record["reasons"][2] and path.exists()
+
+
+def test_a_file_quantised_from_another_model_is_caught(folders: dict[str, Path], tmp_path: Path) -> None:
+    other = gguf_file.write_gguf(tiny_architectures.make(tmp_path / "other", "qwen3", seed=8), tmp_path / "F16.gguf")
+    with pytest.raises(HeimdallError, match="the likeliest token is another one in [0-9]+% of all places"):
+        exported(folders["qwen3"], tmp_path / "x.gguf", "Q8_0", other)
+    assert not (tmp_path / "x.gguf").exists()
 
 
 def test_an_unusable_folder_does_not_cost_the_file(folders: dict[str, Path], tmp_path: Path) -> None:

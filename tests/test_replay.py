@@ -12,7 +12,7 @@ from heimdall_nb.dataset.example import Example, load, save
 from heimdall_nb.dataset.replay import beside, fundamentals, replay
 from heimdall_nb.errors import BadInput
 from heimdall_nb.prompts import TASKS
-from heimdall_nb.training.finetune import rows
+from heimdall_nb.training.rows import rows
 
 
 @pytest.fixture(scope="module")

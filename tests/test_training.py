@@ -23,11 +23,12 @@ from heimdall_nb import prompts
 from heimdall_nb.dataset.example import Example, save
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.run import ROOT, sha256
-from heimdall_nb.training import finetune as training_finetune
 from heimdall_nb.training import sequences
+from heimdall_nb.training import trainer as training_trainer
 from heimdall_nb.training.base import Training, answers_right, apart, rate, train_base
 from heimdall_nb.training.config import BaseConfig, FinetuneConfig
-from heimdall_nb.training.finetune import finetune, fitting, rows, supervised_text
+from heimdall_nb.training.finetune import finetune
+from heimdall_nb.training.rows import fitting, rows, supervised_text
 from heimdall_nb.training.tokenizer import train_tokenizer
 
 SCHEMA = "(:Person {name: STRING KEY, age: INTEGER})\n(:City {name: STRING KEY})\n(:Person)-[:LIVES_IN]->(:City)"
@@ -263,13 +264,15 @@ def test_base_learns_and_is_not_trained_twice(corpus: Path, base: Path, tmp_path
 def killed(code: str, when: Path, arguments: list[str]) -> None:
     """Run `code` in another process, and kill it as soon as `when` matches a file."""
     process = subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(when.parent.glob(when.name)):
-        assert process.poll() is None, "the training ended before it could be killed"
-        assert time.monotonic() < deadline, "no checkpoint came"
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    deadline = time.monotonic() + 240
+    try:
+        while not list(when.parent.glob(when.name)):
+            assert process.poll() is None, "the training ended before it could be killed"
+            assert time.monotonic() < deadline, "no checkpoint came"
+            time.sleep(0.005)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 KILL_BASE = """
@@ -300,34 +303,20 @@ def test_base_killed_and_resumed_is_bit_for_bit_the_same(corpus: Path, base: Pat
     assert not checkpoint.exists()
 
 
-KILL_ADAPTER = """
-import sys, time
-from pathlib import Path
-from transformers import Trainer
-from heimdall_nb.training import config, finetune
-step = Trainer.training_step
-def slow(self, *arguments, **named):
-    if self.state.global_step >= 5:
-        time.sleep(60)  # stand still after the fifth step until the kill
-    return step(self, *arguments, **named)
-Trainer.training_step = slow
-base, train, validation, output, settings = sys.argv[1:]
-finetune.finetune(base, Path(train), Path(validation), Path(output), config.FinetuneConfig(**eval(settings)))
-"""
+def test_adapter_killed_at_random_moments_and_resumed_is_the_same(base: Path) -> None:
+    """Two of the kills of the script that does ten."""
+    command = [sys.executable, ROOT / "benchmarks" / "kill_training.py", "--base", base, "--kills", "2", "--rows", "16"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[-1] for line in done.stdout.splitlines()[-3:-1]] == ["True", "True"], done.stdout
 
 
-def test_adapter_killed_and_resumed_is_the_same(base: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
-    whole = finetune(base, *data, tmp_path / "whole" / "adapter", TINY_LORA)
-    assert whole["steps"] == 8 and len(whole["evaluations"]) == 4
-    assert whole["trainable"] < whole["total"]
-    again = tmp_path / "again" / "adapter"
-    arguments = [str(base), *map(str, data), str(again), str(asdict(TINY_LORA))]
-    killed(KILL_ADAPTER, again.parent / "checkpoints/adapter/checkpoint-4/trainer_state.json", arguments)
-    resumed = finetune(base, *data, again, TINY_LORA)
-    weights = [tmp_path / name / "adapter/adapter_model.safetensors" for name in ("whole", "again")]
-    assert sha256(weights[0]) == sha256(weights[1])
-    assert {**resumed, "timing": 0, "memory_mb": 0} == {**whole, "timing": 0, "memory_mb": 0}
-    assert finetune(base, *data, again, TINY_LORA) == resumed  # idempotent
+def test_adapter_is_not_trained_twice(base: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
+    done = finetune(base, *data, tmp_path / "adapter", TINY_LORA)
+    assert done["steps"] == 8 and len(done["evaluations"]) == 4 and done["trainable"] < done["total"]
+    before = (tmp_path / "adapter" / "training.json").stat().st_mtime_ns
+    assert finetune(base, *data, tmp_path / "adapter", TINY_LORA) == done
+    assert (tmp_path / "adapter" / "training.json").stat().st_mtime_ns == before
 
 
 def test_adapter_learns_the_answers_alone(base: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
@@ -346,7 +335,7 @@ def test_nothing_to_learn_is_an_error(
         finetune(base, tmp_path / "empty.jsonl", data[1], tmp_path / "adapter", TINY_LORA)
     unmarked = prompts.chat_template().replace("{% generation %}", "{% generation %}{% endgeneration %}", 1)
     unmarked = unmarked[: unmarked.rindex("{% endgeneration %}")] + unmarked.rpartition("{% endgeneration %}")[2]
-    monkeypatch.setattr(training_finetune, "chat_template", lambda: unmarked)
+    monkeypatch.setattr(training_trainer, "chat_template", lambda: unmarked)
     with pytest.raises(HeimdallError, match="no token to learn"):
         finetune(base, *data, tmp_path / "adapter", TINY_LORA)
 
@@ -381,7 +370,7 @@ def test_missing_inputs_are_bad_input(base: Path, data: tuple[Path, Path], tmp_p
     (tmp_path / "broken.jsonl").write_text(fine + '{"task": "cypher", "schema": "x", "turns": []}\n')
     with pytest.raises(BadInput, match="broken.jsonl, line 2"):
         train_base(tmp_path / "broken.jsonl", tmp_path / "base", TINY)
-    (tmp_path / "task.jsonl").write_text(fine + fine.replace("cypher", "gremlin"))
+    (tmp_path / "task.jsonl").write_text(fine + fine.replace('"cypher"', "7"))
     with pytest.raises(BadInput, match="task.jsonl, line 2"):
         train_base(tmp_path / "task.jsonl", tmp_path / "base", TINY)
 

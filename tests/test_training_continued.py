@@ -22,7 +22,7 @@ from heimdall_nb.training import base as base_training
 from heimdall_nb.training.base import build_model, train_base
 from heimdall_nb.training.config import BaseConfig
 from heimdall_nb.training.continued import ContinueConfig, _Continued, _load, continue_base
-from heimdall_nb.training.finetune import rows
+from heimdall_nb.training.rows import rows
 from heimdall_nb.training.sequences import Tokens, encode
 
 SMALL = BaseConfig(

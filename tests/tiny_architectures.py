@@ -17,10 +17,12 @@ LLAMA3_SPLIT = QWEN_SPLIT.replace(r"\p{N}|", r"\p{N}{1,3}|")
 CONVERSATIONS = [prompts.conversation(question, "", answer=answer) for question, answer in ANSWERS.items()]
 TEXTS = [prompts.render(talk, generation_prompt=False) for talk in CONVERSATIONS]
 LEARNT = 4  # of them are learnt
-CORPUS = [*TEXTS, SCHEMA, *(line for line in (Path(__file__).parent / "tiny_model.py").read_text().splitlines())]
+CORPUS = [message["content"] for talk in CONVERSATIONS for message in talk]
+CORPUS += [SCHEMA, *(Path(__file__).parent / "tiny_model.py").read_text().splitlines()]
 
 LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8.0, "low_freq_factor": 1.0}
 LLAMA3_ROPE |= {"high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+OWN_END = {"llama": "</s>", "llama3": "<|end_of_text|>", "phi3": "<|endoftext|>"}
 PHI3_TOKENS = ("<|endoftext|>", "<|assistant|>", "<|end|>", "<|system|>", "<|user|>")
 
 
@@ -66,22 +68,26 @@ def sentencepiece(added: list[AddedToken]) -> Tokenizer:
     return core
 
 
-def tokenizer(name: str) -> tuple[Tokenizer, str, dict[str, Any]]:
-    """The tokenizer of one of `ARCHITECTURES`, its class in tokenizer_config.json, and its special tokens."""
-    chatml = {"eos_token": prompts.TURN_END}
+def tokenizer(name: str, chatml: bool = True) -> tuple[Tokenizer, str, dict[str, Any]]:
+    """The tokenizer of one of `ARCHITECTURES`, its class in tokenizer_config.json, and its special tokens.
+
+    Without `chatml` it is as the model's makers left it: TinyLlama, Llama 3 and Phi-3 have no tokens of ChatML.
+    """
+    turns = (prompts.TURN_START, prompts.TURN_END) if chatml else ()
+    end = {"eos_token": prompts.TURN_END if chatml else OWN_END.get(name, prompts.TURN_END)}
     if name == "llama3":
-        added = ("<|begin_of_text|>", "<|end_of_text|>", *prompts.SPECIAL_TOKENS)
+        added = ("<|begin_of_text|>", "<|end_of_text|>", *turns)
         core = byte_level(LLAMA3_SPLIT, True, added)
-        return core, "PreTrainedTokenizerFast", chatml | {"bos_token": "<|begin_of_text|>"}
+        return core, "PreTrainedTokenizerFast", end | {"bos_token": "<|begin_of_text|>"}
     if name.startswith("qwen"):
         core = byte_level(QWEN_SPLIT, False, prompts.SPECIAL_TOKENS)
         core.normalizer = normalizers.NFC()
-        return core, "Qwen2Tokenizer", chatml | {"pad_token": prompts.END_OF_TEXT}
-    marks = chatml | {"bos_token": "<s>", "unk_token": "<unk>", "legacy": False}
+        return core, "Qwen2Tokenizer", end | {"pad_token": prompts.END_OF_TEXT}
+    marks = end | {"bos_token": "<s>", "unk_token": "<unk>", "legacy": False}
     if name == "llama":
-        added = [AddedToken(n, special=True, normalized=False) for n in ("</s>", *prompts.SPECIAL_TOKENS)]
+        added = [AddedToken(n, special=True, normalized=False) for n in ("</s>", *turns)]
         return sentencepiece(added), "LlamaTokenizer", marks
-    names = (*PHI3_TOKENS, prompts.TURN_START, prompts.TURN_END)
+    names = (*PHI3_TOKENS, *turns)
     added = [AddedToken(n, rstrip=n != "<|endoftext|>", special=True, normalized=False) for n in names]
     core = sentencepiece([AddedToken("</s>", rstrip=True, special=False, normalized=False), *added])
     return core, "LlamaTokenizer", marks | {"pad_token": "<|endoftext|>"}
@@ -97,13 +103,15 @@ ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def make(path: Path, name: str, steps: int = 0, seed: int = 7, hidden: int = 256, **changes: Any) -> Path:
+def make(
+    path: Path, name: str, steps: int = 0, seed: int = 7, hidden: int = 256, chatml: bool = True, **changes: Any
+) -> Path:
     """Write the model folder of one of `ARCHITECTURES` with random weights; `steps` of training follow.
 
     The attention is made sharp: with the usual random weights every place looks alike, and no fault in the rotary
     positions could be seen. `changes` go into the configuration.
     """
-    core, kind, marks = tokenizer(name)
+    core, kind, marks = tokenizer(name, chatml)
     wrapped = PreTrainedTokenizerFast(tokenizer_object=core, **{k: v for k, v in marks.items() if k != "legacy"})
     wrapped.chat_template = prompts.chat_template()
     model_type, settings = ARCHITECTURES[name]

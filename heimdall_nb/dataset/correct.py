@@ -14,8 +14,9 @@ from heimdall_nb.dataset.example import Example, Fault, faults, from_record, nor
 from heimdall_nb.dataset.jsonl import printable, records
 from heimdall_nb.dataset.repair import refreshed, repaired
 from heimdall_nb.dataset.replace import Replacement
-from heimdall_nb.dataset.validate import COPY_MARK, content_faults
+from heimdall_nb.dataset.validate import COPY_MARK, content_faults, domain_faults
 from heimdall_nb.dataset.validation_report import cut, table
+from heimdall_nb.domains import is_other
 from heimdall_nb.errors import BadInput
 
 # Makes up to `number` new examples of a category, given those that there are.
@@ -102,8 +103,7 @@ def graph_generator(seed: int) -> Generator:
 
 def _good_rows(path: Path, drop_invalid: bool) -> tuple[list[Example], Counter[str], list[str]]:
     """The good examples, how often each repair was made, and each line that is dropped with the reason."""
-    examples: list[Example] = []
-    repairs: Counter[str] = Counter()
+    good: list[tuple[int, Example, list[str]]] = []
     dropped: list[str] = []
     for line, record in records(path):
         made: list[str] = []
@@ -120,8 +120,11 @@ def _good_rows(path: Path, drop_invalid: bool) -> tuple[list[Example], Counter[s
         if found:
             dropped.append(f"{found[0].located(path)}: {found[0].what}")
         else:
-            examples.append(example)
-            repairs.update(made)
+            good.append((line, example, made))
+    untrue = {fault.line: fault for fault in domain_faults([(line, example) for line, example, _ in good])}
+    dropped += [f"{fault.located(path)}: {fault.what}" for fault in untrue.values()]
+    examples = [example for line, example, _ in good if line not in untrue]
+    repairs = Counter(name for line, _, made in good if line not in untrue for name in made)
     if not examples:
         raise BadInput("holds no good example, and is left as it is", printable(path), "See `heimdall validate`.")
     return examples, repairs, dropped
@@ -182,9 +185,14 @@ def _copies(examples: list[Example], number: int) -> list[Example]:
 
 
 def _down_sampled(examples: list[Example], ratio: float, seed: int) -> tuple[list[Example], dict[str, int]]:
-    """No category larger than `ratio` times the smallest of its part; the seed chooses who stays, the order is kept."""
+    """No category larger than `ratio` times the smallest of its part; the seed chooses who stays, the order is kept.
+
+    The categories of another domain have the shares that it gives them, and keep them.
+    """
     places: dict[str, dict[str, list[int]]] = {}
     for place, example in enumerate(examples):
+        if is_other(example):
+            continue
         places.setdefault(example.part, {}).setdefault(example.category, []).append(place)
     dropped: dict[str, list[int]] = {}
     for part, categories in sorted(places.items()):

@@ -17,6 +17,7 @@ from heimdall_nb.errors import BadInput
 from heimdall_nb.prompts import TASKS
 from heimdall_nb.run import atomic_text
 
+OWN_PARTS = ("cypher", "nornicdb", "plugins", "troubleshooting", "sql")
 REQUIRED = ("instruction", "input", "output", "category", "context_size")
 
 
@@ -30,25 +31,34 @@ class Example:
     category: str
     context_size: str
     id: str = ""
-    part: str = "cypher"  # cypher, nornicdb, plugins, troubleshooting, sql
+    part: str = "cypher"  # one of OWN_PARTS, or the name of another domain
     graph: str | None = None  # name of the schema in data/graphs
     schema: str = ""  # as the model sees it
     template: str = ""
     style: str = ""
     dialect: str = "common"  # where the query is valid
     check: str = ""  # how its truth was established: executed, parsed, fact:<id>
-    answer: str | None = None  # hash of the result rows, for executed reads
+    answer: str | None = None  # hash of the result rows, for executed reads; of another domain, what its check expects
 
     @property
     def task(self) -> str:
-        """The prompt task that the instruction names; for another instruction `cypher` where there is a graph."""
+        """The prompt task that the instruction names; of another domain's example, the instruction itself.
+
+        For another instruction of the course's own parts it is `cypher` where there is a graph, else `text`.
+        """
         named = next((task for task, text in TASKS.items() if text == self.instruction), None)
-        return named or ("cypher" if self.graph else "text")
+        own = self.part in OWN_PARTS
+        return named or (self.instruction if not own else "cypher" if self.graph else "text")
 
     @property
     def question(self) -> str:
         """What the model is asked: the input, or the instruction where a record has no input."""
         return self.input.strip() or self.instruction
+
+    @property
+    def tells_by_answer(self) -> bool:
+        """Whether its answer alone gives it away: a query does, the short answer of another domain (`yes`) does not."""
+        return self.part in OWN_PARTS or len(self.output) >= _TELLING
 
     def with_id(self) -> Example:
         """This example with its id: a hash of the normalised schema name, question and answer."""
@@ -60,6 +70,7 @@ class Example:
         return json.dumps(vars(self), ensure_ascii=False)
 
 
+_TELLING = 80  # characters from which an answer of another domain is as good as unique
 _FIELDS = tuple(field.name for field in fields(Example))
 _OWN_ID = re.compile(r"[0-9a-f]{16}")
 _FILLED = ("instruction", "output", "category")

@@ -23,7 +23,7 @@ PARTS = ("train", "validation", "fewshot", "test")
 # What two parts can share, read off an example without the code that splits.
 SHARED: dict[str, Callable[[Example], Any]] = {
     "question": lambda e: " ".join((e.input if e.input.strip() else e.instruction).casefold().split()),
-    "query": lambda e: (e.graph, " ".join(e.output.casefold().split())),
+    "query": lambda e: (e.graph, " ".join(e.output.casefold().split()), "" if e.tells_by_answer else e.id),
     "id": lambda e: e.id,
     "template": lambda e: e.template,
     "graph": lambda e: e.graph,
@@ -129,8 +129,9 @@ def overview(parts: Mapping[str, Sequence[Example]]) -> list[list[Any]]:
     ]
 
 
-def _keys(example: Example) -> tuple[Hashable, Hashable]:
-    return ("query", example.graph, normalise(example.output)), ("question", normalise(example.question))
+def _keys(example: Example) -> list[Hashable]:
+    answer = [("query", example.graph, normalise(example.output))] * example.tells_by_answer
+    return [*answer, ("question", normalise(example.question))]
 
 
 def _groups(examples: Sequence[Example]) -> list[list[Example]]:

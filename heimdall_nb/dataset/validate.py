@@ -17,6 +17,7 @@ from heimdall_nb.dataset.agreement import disagreements, schema_of
 from heimdall_nb.dataset.example import Example, has_own_id, normalise, scan_lines
 from heimdall_nb.dataset.jsonl import Fault, printable
 from heimdall_nb.dataset.validation_report import Comparison, Report, ratio, spread
+from heimdall_nb.domains import faults_of, is_other
 from heimdall_nb.engines.cypher_check import SchemaNames, name_faults
 from heimdall_nb.engines.cypher_tokens import tokens
 from heimdall_nb.errors import BadInput
@@ -24,7 +25,7 @@ from heimdall_nb.prompts import conversation, render
 
 COPY_MARK = "-copy"  # in the id of an example that the correction repeated on purpose
 _BALANCED = ("part", "category", "context_size", "graph", "style", "template")
-_BATCH = 256  # prompts that are tokenised at a time
+_BATCH = 256  # prompts that are tokenised, and examples that a domain checks, at a time
 
 
 def validate(path: Path | str, tokenizer: Path | str = "") -> Report:
@@ -57,6 +58,7 @@ def compare(paths: Sequence[Path | str], tokenizer: Path | str = "") -> Comparis
 def _read(path: Path | str, lengths: _Lengths) -> tuple[Report, _Seen]:
     report, seen = Report(printable(Path(path))), _Seen()
     balance: dict[str, Counter[str]] = {name: Counter() for name in _BALANCED}
+    waiting: list[tuple[int, Example]] = []
     for line, item in scan_lines(path):
         if isinstance(item, Fault):
             report.faults.append(item)
@@ -65,9 +67,14 @@ def _read(path: Path | str, lengths: _Lengths) -> tuple[Report, _Seen]:
         report.copies += COPY_MARK in item.id
         report.checks[item.check.partition(":")[0] or "none"] += 1
         report.faults += [*content_faults(line, item), *seen.add(line, item)]
+        waiting.append((line, item))
+        if len(waiting) == _BATCH:
+            report.faults += domain_faults(waiting)
+            waiting.clear()
         for name, counter in balance.items():
             counter[str(getattr(item, name))] += 1
         lengths.add(item)
+    report.faults += domain_faults(waiting)
     if not report.examples and not report.faults:
         report.faults.append(Fault(1, "", "the file holds no example"))
     report.faults.sort(key=lambda fault: (fault.line, fault.field))
@@ -85,7 +92,7 @@ def content_faults(line: int, example: Example) -> Iterator[Fault]:
         yield Fault(line, "id", "does not fit the content: the line was edited; check the query and remove the id")
     if not example.input.strip() and example.part == "cypher" and example.graph:
         yield Fault(line, "input", "holds no question")
-    if example.part not in ("cypher", "sql"):
+    if example.part not in ("cypher", "sql") and not is_other(example):
         yield from _fact_faults(line, example)
     if example.task != "cypher" or not example.graph:
         return
@@ -96,6 +103,15 @@ def content_faults(line: int, example: Example) -> Iterator[Fault]:
         yield from (Fault(line, "output", what) for what in unknown)
         return
     yield from (Fault(line, "input", what) for what in disagreements(example, schema_of(example)))
+
+
+def domain_faults(items: Sequence[tuple[int, Example]]) -> Iterator[Fault]:
+    """What the domains of examples beside the course's own parts say against them; `items` are lines and examples."""
+    those = [(line, example) for line, example in items if is_other(example)]
+    for (line, example), faults in zip(those, faults_of([example for _, example in those]), strict=True):
+        for text in faults:
+            field, _, what = text.partition(": ")
+            yield Fault(line, field, what) if hasattr(example, field) else Fault(line, "", text)
 
 
 @lru_cache(maxsize=256)
@@ -160,7 +176,8 @@ class _Seen:
         for kind, key in keys.items():
             self.kinds[kind].add(key)
         asked = normalise(example.question)
-        for what, key in {"question": _digest(asked), "query": keys["query"], "id": _digest(example.id)}.items():
+        told = {"query": keys["query"]} if example.tells_by_answer else {}
+        for what, key in {"question": _digest(asked), "id": _digest(example.id), **told}.items():
             self.seen[what].setdefault(key, line)
         if COPY_MARK in example.id:
             return

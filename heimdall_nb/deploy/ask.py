@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from heimdall_nb import actions
 from heimdall_nb.dataset.graphs import GraphSchema, instantiate, load_schema
+from heimdall_nb.dataset.runtime import context
 from heimdall_nb.engines.graph import GraphEngine, Refusal, Rows
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.models.answers import query_of
 from heimdall_nb.models.protocol import Completion, LanguageModel
-from heimdall_nb.prompts import conversation
+from heimdall_nb.prompts import Conversation, conversation
 
 SEED, NODES = 7, 60  # the graph is the one that `heimdall evaluate` makes for a file of examples
 SHOWN = 20  # rows of a result in a terminal
@@ -44,7 +46,8 @@ class Asker:
     """Asks `model` about the graph of `schema`; without one, about NornicDB in general, and gets text.
 
     With an `engine`, each query is run on the schema's generated graph, read-only and within the limits of the
-    evaluation. `grammar` is GBNF that answers keep to.
+    evaluation. `grammar` is GBNF that answers keep to. With `as_actions`, the model is asked for one of the server's
+    JSON actions, and what is run is the query in it.
     """
 
     def __init__(
@@ -54,9 +57,10 @@ class Asker:
         engine: GraphEngine | None = None,
         grammar: str | None = None,
         max_new_tokens: int = 192,
+        as_actions: bool = False,
     ) -> None:
         self.model, self.schema, self.engine, self.grammar = model, schema, engine, grammar
-        self.max_new_tokens = max_new_tokens
+        self.max_new_tokens, self.as_actions = max_new_tokens, as_actions
         if engine and schema:
             engine.load(instantiate(schema, SEED, NODES))
 
@@ -66,17 +70,42 @@ class Asker:
         question = question.encode("utf-8", "replace").decode().strip()
         if not question:
             raise BadInput("is empty", "question", "Ask something, in quotes.")
-        if self.schema:
-            prompt = conversation(question, self.schema.text())
-        else:
-            prompt = conversation(question, task="text")
-        done = self.model.complete([prompt], max_new_tokens=self.max_new_tokens, grammar=self.grammar)[0]
+        done = self.model.complete([self.prompt(question)], max_new_tokens=self.max_new_tokens, grammar=self.grammar)[0]
         if done.outcome == "truncated" and not done.new_tokens:
             what = f"has {done.prompt_tokens} tokens with its schema, more than the context holds"
             raise BadInput(what, "question", "Raise --context, or ask about a smaller graph.")
-        text = query_of(done.text) if self.schema else done.text.strip()
-        result = self.engine.run(text) if self.engine and text else None
+        text = query_of(done.text) if self.schema and not self.as_actions else done.text.strip()
+        action = actions.read(text) if self.as_actions else ""
+        query = action.cypher if isinstance(action, actions.Action) else "" if self.as_actions else text
+        result = self.engine.run(query) if self.engine and query else None
         return Answer(question, text, done, result)
+
+    def prompt(self, question: str) -> Conversation:
+        """The conversation that asks: for a query of the schema, for text, or for an action."""
+        schema = self.schema.text() if self.schema else ""
+        if self.as_actions:
+            return conversation(question, context(schema, self.schema.name if self.schema else ""), actions.TASK)
+        return conversation(question, schema, "cypher" if self.schema else "text")
+
+
+def open_model(path: Path, window: int = 2048) -> LanguageModel:
+    """The model of a GGUF file, of a Hugging Face folder, or of an adapter's folder with its base.
+
+    Raises BadInput for what is none of them.
+    """
+    if not path.is_dir():
+        from heimdall_nb.models.llamacpp import LlamaCppModel
+
+        return LlamaCppModel(path, window)
+    from heimdall_nb.models.transformers_model import TransformersModel
+
+    if not (path / "adapter_config.json").is_file():
+        return TransformersModel(path)
+    from heimdall_nb.export.merge import base_of
+    from heimdall_nb.models.shipped import located
+
+    base = base_of(path)
+    return TransformersModel(located(str(base)) or base, path)
 
 
 def chosen_schema(graph: str, file: Path | None) -> GraphSchema | None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from heimdall_nb.deploy.bundle import SUMS, unsealed
+from heimdall_nb.deploy.bundle import table as markdown_table
+from heimdall_nb.deploy.trials import Trial
 from heimdall_nb.errors import BadInput
 from heimdall_nb.facts import FactPack, load_pack
 from heimdall_nb.models.protocol import Completion
@@ -40,13 +44,15 @@ class Item:
 
 @dataclass(frozen=True)
 class _Case:
-    """What the items look at: the run, the kind of its deployed file, the deployed folder, the answer it gave."""
+    """What the items look at: the run, the kind of its deployed file, the deployed folder, and what stage 09 found."""
 
     run: Run
     kind: str
     folder: Path
     answered: Completion | None
     facts: FactPack
+    trials: Sequence[Trial] = ()
+    actions: Mapping[str, Any] = field(default_factory=dict)
 
     def metrics(self, stage: str) -> dict[str, Any]:
         """The metrics of a stage; empty where it has not run."""
@@ -59,13 +65,20 @@ class _Case:
 Finding = tuple[bool, str]  # whether it is met, and the figure
 
 
-def checklist(run: Run, kind: str = "Q4_K_M", answered: Completion | None = None) -> list[Item]:
-    """All items for the deployed file of `kind`, `answered` being its answer to the smoke question.
+def checklist(
+    run: Run,
+    kind: str = "Q4_K_M",
+    answered: Completion | None = None,
+    trials: Sequence[Trial] = (),
+    actions: Mapping[str, Any] | None = None,
+) -> list[Item]:
+    """All items for the deployed file of `kind`.
 
-    An item whose stage has not run, or whose figure misses the goal, is `not done`; what needs a running NornicDB
-    is `cannot be done here`.
+    `answered` is its answer to the smoke question, `trials` what other programs made of the folder, `actions` the
+    summary of its answers in the server's form (`evaluation.runtime`). An item whose stage has not run, or whose figure
+    misses the goal, is `not done`; what needs a running NornicDB is `cannot be done here`.
     """
-    case = _Case(run, kind, run.path / "artifacts" / "deploy", answered, load_pack())
+    case = _Case(run, kind, run.path / "artifacts" / "deploy", answered, load_pack(), trials, actions or {})
     items = []
     for what, stage, look in MEASURED:
         met, figure = _looked(look, case)
@@ -79,6 +92,17 @@ def checklist(run: Run, kind: str = "Q4_K_M", answered: Completion | None = None
 def table(items: list[Item]) -> list[dict[str, str]]:
     """The items as rows for a notebook's table."""
     return [{"item": i.what, "state": i.state, "figure": i.figure, "measured by": i.measured_by} for i in items]
+
+
+def markdown(items: list[Item], trials: Sequence[Trial], run_name: str) -> str:
+    """CHECKLIST.md: the items, and the programs with what became of them."""
+    tried = [{"program": t.program, "command": f"`{t.command}`", "state": t.state, "note": t.note} for t in trials]
+    return (
+        f"# Checklist of run `{run_name}`\n\nNothing is ticked by hand: each figure was measured by the run, and the "
+        f"last column says what measures it again.\n\n{markdown_table(table(items))}\n\n## Programs\n\n"
+        f"Each was asked the same question, and its answer was compared with that of the file itself.\n\n"
+        f"{markdown_table(tried) or 'None was tried.'}\n"
+    )
 
 
 def counts(items: list[Item]) -> dict[str, int]:
@@ -107,9 +131,34 @@ def _looked(look: Callable[[_Case], Finding], case: _Case) -> Finding:
 
 def _examples(case: _Case) -> Finding:
     path = case.run.need("dataset/all.jsonl", "01")
-    with path.open("rb") as lines:
-        number = sum(1 for line in lines if line.strip())
-    return number >= EXAMPLES, f"{number} examples, {EXAMPLES} are asked for"
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    kinds, graphs = (len({record.get(name) for record in records} - {None, ""}) for name in ("template", "graph"))
+    diverse = f"of {kinds} templates on {graphs} graphs"
+    return len(records) >= EXAMPLES, f"{len(records)} examples {diverse}; {EXAMPLES} are asked for"
+
+
+def _actions(case: _Case) -> Finding:
+    parses, known, right = (case.actions[name] for name in ("parses", "known", "right_action"))
+    figure = (
+        f"under the grammar {parses['value']:.1%} of {case.actions['items']} answers parse, "
+        f"{known['value']:.1%} name a known action, {right['value']:.1%} the right one"
+    )
+    return parses["value"] == known["value"] == 1, figure
+
+
+def _trials(case: _Case) -> Finding:
+    if not case.trials:
+        return False, ""
+    tried = [trial for trial in case.trials if trial.state != "untried"]
+    named = [f"{trial.program}: {trial.state}" for trial in case.trials]
+    same = sum(trial.state == "same answer" for trial in tried)
+    return bool(tried) and same == len(tried), f"{same} of {len(tried)} that could be tried; " + ", ".join(named)
+
+
+def _sealed(case: _Case) -> Finding:
+    wrong = unsealed(case.folder)
+    number = len((case.folder / SUMS).read_text(encoding="utf-8").splitlines())
+    return not wrong, f"{number - len(wrong)} of {number} files have the sum that {SUMS} has"
 
 
 def _score(case: _Case) -> Mapping[str, Any]:
@@ -184,6 +233,9 @@ MEASURED: tuple[tuple[str, str, Callable[[_Case], Finding]], ...] = (
     ("The context holds every prompt", "06", _context),
     ("Better than the base model with examples in the prompt", "07", _baselines),
     ("The deployed file answers a question", "09", _answered),
+    ("Other programs give the same answer", "09", _trials),
+    ("Answers in the server's form", "09", _actions),
+    ("The folder is whole", "09", _sealed),
     ("Documentation for the team", "09", _documented),
 )
 

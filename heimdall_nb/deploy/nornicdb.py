@@ -13,13 +13,14 @@ from typing import Any
 
 import yaml
 
-from heimdall_nb import prompts
-from heimdall_nb.deploy import texts
+from heimdall_nb import actions, prompts
+from heimdall_nb.deploy import bundle, texts
 from heimdall_nb.errors import BadInput
 from heimdall_nb.facts import FactPack, load_pack
 from heimdall_nb.models.protocol import Completion
 from heimdall_nb.run import atomic_text, write_json
 
+IGNORED = ("heimdall.", "llm.", "NORNICDB_HEIMDALL_", "NORNICDB_MODELS_")  # names that the configuration explains
 USER_SHARE = 0.25  # of the prompt budget; the rest is for the system message with the schema
 
 
@@ -72,7 +73,18 @@ def yaml_text(chosen: Mapping[str, Any], facts: FactPack) -> str:
     header = (
         f"# For NornicDB as of {facts.repository} {facts.commit}; every key below is one that this version reads.\n"
     )
-    return header + yaml.safe_dump(sections, sort_keys=False)
+    return header + yaml.safe_dump(sections, sort_keys=False) + ignored_text(facts)
+
+
+def ignored_text(facts: FactPack) -> str:
+    """Comments for whoever looks for a key that guides show: what this version does not read, and what works."""
+    lines = ["# Not here, because this version does not read them, though guides show them:"]
+    for item in facts.of_kind("not_read"):
+        if item.name.startswith(IGNORED):
+            nothing, _, why = item.instead.partition("nothing")
+            use = f"use {item.instead}" if nothing else why.removeprefix(": ") or "nothing takes its place"
+            lines.append(f"#   {item.name}: {item.note or use}")
+    return "\n".join(lines) + "\n"
 
 
 def environment_text(chosen: Mapping[str, Any], facts: FactPack) -> str:
@@ -81,7 +93,7 @@ def environment_text(chosen: Mapping[str, Any], facts: FactPack) -> str:
     for key, value in check(chosen, facts).items():
         text = str(value).lower() if isinstance(value, bool) else str(value)
         lines.append(f"{facts.fact(key).env}={text}")
-    return "\n".join([*lines, "# NORNICDB_AUTH=user/password"]) + "\n"
+    return "\n".join([*lines, "# NORNICDB_AUTH=user/password"]) + "\n" + ignored_text(facts)
 
 
 def build(
@@ -96,12 +108,11 @@ def build(
     characters_per_token: float = 4.0,
     origin: Mapping[str, str] | None = None,
 ) -> list[Path]:
-    """Write the deployment folder and return its files: model, nornicdb.yaml, environment example, Modelfile, texts.
+    """Write the deployment folder and return its files: model, configuration, what other programs need, texts, sums.
 
     `scores` are lines of the model card (what: measured value), `question` is a request to try, `origin` is what
-    `origin_of` found. The model file is
-    linked, or copied where links are not possible, under a temporary name first. Raises BadInput when it is missing or
-    is not GGUF.
+    `origin_of` found. The model file is linked, or copied where links are not possible, under a temporary name first.
+    A file that is added later needs `bundle.seal` again. Raises BadInput when the model is missing or is not GGUF.
     """
     facts = facts or load_pack()
     name = f"heimdall-{run_name}"
@@ -120,15 +131,19 @@ def build(
         "facts": facts,
         "scores": scores,
     }
-    return [
+    files = [
         model,
         atomic_text(folder / "nornicdb.yaml", yaml_text(chosen, facts)),
         atomic_text(folder / "nornicdb.env.example", environment_text(chosen, facts)),
         write_json(folder / "question.json", {"messages": question}),
+        atomic_text(folder / "actions.gbnf", actions.grammar(max(max_tokens, actions.SHORTEST))),
         atomic_text(folder / "Modelfile", texts.modelfile(**fill)),
+        atomic_text(folder / "serve.sh", texts.serve_script(**fill)),
+        atomic_text(folder / "LICENSE", bundle.licence_text((origin or {}).get("licence", ""))),
         atomic_text(folder / "README.md", texts.readme(**fill)),
         atomic_text(folder / "MODEL_CARD.md", texts.model_card(**fill)),
     ]
+    return [*files, bundle.seal(folder)]
 
 
 def origin_of(gguf_file: Path) -> dict[str, str]:

@@ -17,8 +17,13 @@ Made by run `{run}` from `{source_file}`, for NornicDB as of {repository} commit
 | `nornicdb.yaml` | the server's configuration; every key is one that this version reads |
 | `nornicdb.env.example` | the same as environment variables, which win over the file |
 | `question.json` | a request to try: a graph's schema as system message, and a question |
-| `Modelfile` | the same model for Ollama |
+| `actions.gbnf` | a grammar under which llama.cpp writes nothing but actions of the server |
+| `Modelfile` | the same model for Ollama, with the same prompt format and stops |
+| `serve.sh` | the same model behind llama.cpp's own server |
 | `MODEL_CARD.md` | what the model is, its scores, its limits |
+| `CHECKLIST.md` | what this run has measured, and which programs it has tried with this folder |
+| `LICENSE` | the licence of the weights |
+| `SHA256SUMS` | `sha256sum -c SHA256SUMS` tells whether all files are as they were written |
 
 ## Place it
 
@@ -46,12 +51,25 @@ curl http://localhost:{http_port}{chat} -H 'Content-Type: application/json' -d @
 The model needs the schema to answer well, so `question.json` sends it as system message. Whether the server passes a
 caller's system message on unchanged was not tried. With authentication on, sign in first and send the token.
 
+## Other programs
+
+CHECKLIST.md says which of these were tried with this folder by the run that wrote it, and which were not.
+
+- llama.cpp: `sh serve.sh` answers at `http://localhost:8080/v1`. With `--grammar-file actions.gbnf` behind it, every
+  answer is one JSON action, whatever the question.
+- Ollama: `ollama create {name} -f Modelfile`, then `ollama run {name}`.
+- LM Studio looks for models two folders deep, publisher and model:
+  `mkdir -p ~/.lmstudio/models/heimdall/{name} && cp models/{name}.gguf ~/.lmstudio/models/heimdall/{name}/`.
+  It takes the prompt format from the file. Set the temperature to 0 there.
+- This project: `heimdall serve --model models/{name}.gguf --context {context}`, and
+  `heimdall ask --model models/{name}.gguf --graph GRAPH "your question"` at the terminal.
+
 ## What to expect at run time
 
 - The prompt is {prompt_format} for every model. This model was trained on exactly that format.
 - The server puts its own system message in front, and asks for one JSON action, such as `{action}`.
-  This model was trained to answer with the Cypher query alone. The server shows such an answer as text and does not
-  run it: read it, then run it yourself. Action answers are a training goal for later.
+  A model that was trained on Cypher alone answers with the query. The server shows such an answer as text and does not
+  run it: read it, then run it yourself. `heimdall train --format nornicdb` trains on actions instead.
 - The server's system message may be longer than this model's context of {context} tokens. Past the budgets in
   `nornicdb.yaml` it falls back to a short prompt. The budgets are in the server's estimate ({per_character} tokens a
   character) and are already converted for this model's vocabulary.
@@ -84,7 +102,8 @@ All of them were measured by the run that made this file; scores are on question
 - It knows the question types and the schema notation it was trained on. Other wordings get worse answers.
 - It can name things that the schema does not have, and write queries that run and mean something else.
   Show a query to a person before it changes data.
-- It writes Cypher. It does not converse, and it does not answer with the JSON actions that NornicDB asks for.
+- It does not converse. It was trained on one form of answer, and other forms are worse: whether it writes the JSON
+  actions that NornicDB asks for is measured in CHECKLIST.md.
 
 ## Licence
 
@@ -98,9 +117,19 @@ TEMPLATE \"\"\"{{{{ range .Messages }}}}<|im_start|>{{{{ .Role }}}}
 {{{{ end }}}}<|im_start|>assistant
 \"\"\"
 PARAMETER temperature 0
+PARAMETER repeat_penalty 1
 PARAMETER num_ctx {context}
 PARAMETER num_predict {max_tokens}
 {stops}
+LICENSE \"\"\"{licence}\"\"\"
+"""
+
+# A query repeats the names of its schema, so repetition must not be punished.
+_SERVE = """#!/bin/sh
+# llama.cpp's server on this folder's model: http://localhost:8080/v1, or at another PORT. More options may follow.
+cd "$(dirname "$0")" || exit 1
+exec llama-server --model models/{name}.gguf --ctx-size {context} --n-predict {max_tokens} --temp 0 \\
+  --repeat-penalty 1.0 --port "${{PORT:-8080}}" "$@"
 """
 
 
@@ -139,7 +168,12 @@ def model_card(scores: Mapping[str, str], facts: FactPack, **fill: object) -> st
     return _CARD.format(scores=table, **fill)
 
 
-def modelfile(name: str, context: int, max_tokens: int, **_: object) -> str:
+def modelfile(name: str, context: int, max_tokens: int, licence: str, **_: object) -> str:
     """An Ollama Modelfile with the same prompt format, stops and limits."""
     stops = "\n".join(f'PARAMETER stop "{stop}"' for stop in prompts.STOPS)
-    return _MODELFILE.format(name=name, context=context, max_tokens=max_tokens, stops=stops)
+    return _MODELFILE.format(name=name, context=context, max_tokens=max_tokens, stops=stops, licence=licence)
+
+
+def serve_script(name: str, context: int, max_tokens: int, **_: object) -> str:
+    """A shell script that starts llama.cpp's server with the same limits."""
+    return _SERVE.format(name=name, context=context, max_tokens=max_tokens)

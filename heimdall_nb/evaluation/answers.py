@@ -22,8 +22,16 @@ def prompt_of(example: Example) -> Conversation:
 
 
 def answer_examples(
-    model: LanguageModel, examples: Sequence[Example], path: Path, max_new_tokens: int = 192, version: str = ""
+    model: LanguageModel,
+    examples: Sequence[Example],
+    path: Path,
+    max_new_tokens: int = 192,
+    version: str = "",
+    grammar: str = "",
 ) -> list[Completion]:
-    """Ask `model` each example's question; the completions in order, kept in `path` and resumed (`models.answers`)."""
-    ids = [example.id for example in examples]
-    return ask(model, [prompt_of(example) for example in examples], path, ids, max_new_tokens, version)
+    """Ask `model` each example's question; the completions in order, kept in `path` and resumed (`models.answers`).
+
+    `grammar` is GBNF that all answers keep to. Raises BadInput for one with a model that knows no grammars.
+    """
+    ids, prompts = [example.id for example in examples], [prompt_of(example) for example in examples]
+    return ask(model, prompts, path, ids, max_new_tokens, version, grammars=[grammar] * len(ids) if grammar else ())

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heimdall_nb import actions
+from heimdall_nb.actions import TASK
 from heimdall_nb.dataset import graphs
 from heimdall_nb.dataset.benchmark import BENCHMARK, SETS, benchmark
 from heimdall_nb.dataset.example import Example, load
 from heimdall_nb.dataset.generate import answer_hash
+from heimdall_nb.dataset.runtime import to_runtime
+from heimdall_nb.domains import is_other
 from heimdall_nb.engines.arcadedb import ArcadeDB
 from heimdall_nb.engines.choose import graph_engine
 from heimdall_nb.engines.cypher_tokens import writes
 from heimdall_nb.engines.graph import GraphEngine
 from heimdall_nb.errors import BadInput
-from heimdall_nb.evaluation import page, parallel
+from heimdall_nb.evaluation import domain_scores, page, parallel, runtime
 from heimdall_nb.evaluation.answers import answer_examples, executable
 from heimdall_nb.evaluation.errors import analyse, is_cypher
 from heimdall_nb.evaluation.lint import Hint, hints, plan_hints
@@ -87,21 +91,25 @@ def evaluate(
     with_perplexity: bool = True,
     similarity_model: str = "",
     engine: GraphEngine | None = None,
+    grammar: str = "",
 ) -> Evaluation:
     """Ask `model` each question, score the answers, and write answers.jsonl, scores.json and report.html to `folder`.
 
     Graphs are those of data/graphs, made from `seed` with `nodes` nodes each. `version` is a hash of the model: what
-    the same model has answered is not asked again, also after a kill. Raises BadInput for no examples, for SQL, and
-    where the golds give other results than when the set was made; HeimdallError unless TS <= EX <= VA for each item.
+    the same model has answered is not asked again, also after a kill. `grammar` is GBNF that all answers keep to.
+    Raises BadInput for no examples, for SQL, and where the golds give other results than when the set was made;
+    HeimdallError unless TS <= EX <= VA for each item.
     """
     _check(examples)
-    completions = answer_examples(model, examples, folder / "answers.jsonl", max_new_tokens, version)
+    completions = answer_examples(model, examples, folder / "answers.jsonl", max_new_tokens, version, grammar)
     scores = score(examples, completions, seed, nodes, suite, engine)
     found = summarise(scores)
     found |= {"model": model.name, "examples": examples_name, "seed": seed, "nodes": nodes}
     found["split"] = SETS.get(examples_name, "a file of examples")
     found["perplexity"] = _perplexity(model, examples) if with_perplexity else {"reason": "not asked for"}
     found["similarity"] = similarities(scores, similarity_model)
+    if in_form := runtime.summary(examples, completions, scores):
+        found["actions"] = in_form
     if suite is None:
         found["ts_missing"] = "TS was not computed: there is no test suite for these examples."
     elif found["ts"] is None:
@@ -129,11 +137,15 @@ def score(
 ) -> list[ItemScore]:
     """The scores of all answers, in order: executed Cypher by running it, everything else by its text; with hints.
 
-    Raises BadInput where a gold's result is not the one that the example was made with.
+    Examples in the server's form (`dataset.runtime`) are scored by `runtime.score`. Raises BadInput where a gold's
+    result is not the one that the example was made with.
     """
     if engine is None:
         with closing(graph_engine()) as opened:
             return score(examples, completions, seed, nodes, suite, opened)
+    if any(example.task == TASK for example in examples):
+        plain = partial(score, seed=seed, nodes=nodes, suite=suite, engine=engine)
+        return runtime.score(examples, completions, plain, suite is not None)
     schema = cache(graphs.load_schema)
 
     def instance_of(name: str) -> Any:
@@ -242,9 +254,12 @@ def text(found: Mapping[str, Any]) -> str:
     """The summary as text for a terminal."""
     from heimdall_nb.dataset.validation_report import table
 
+    if "domain" in found:
+        return domain_scores.text(found)
     names = {"va": "valid answers, VA", "ex": "execution accuracy, EX", "ts": "test suite, TS", "em": "exact match, EM"}
     rows = [(said, percent(found[name])) for name, said in names.items()]
     rows.append(("floor (constant answer)", percent(found["floor"])))
+    rows += [(said, percent(value)) for said, value in runtime.rows(found.get("actions", {}))]
     optional = {"perplexity": ("perplexity", "all"), "similarity (no measure of truth)": ("similarity", "mean")}
     rows += [(said, found[name].get(key, "-")) for said, (name, key) in optional.items()]
     missing = [
@@ -272,14 +287,30 @@ def run(
     seed: int | None = None,
     context: int = 2048,
     engine_uri: str = "",
+    runtime_form: bool = False,
+    keep_to_form: bool = False,
     **settings: Any,
 ) -> Evaluation:
     """`evaluate` on a model's path and the name of a set or file: what the command does.
 
-    Without `suite_path`, the suite that lies beside the set is taken, where there is one.
+    Without `suite_path`, the suite that lies beside the set is taken, where there is one. `runtime_form` puts the
+    examples into the server's form, with wordings that no training sees; `keep_to_form` lets a GGUF file write nothing
+    but actions.
     """
     examples, default_seed, default_suite = open_examples(examples_name)
     _check(examples)
+    if any(map(is_other, examples)):
+        if suite_path or engine_uri or runtime_form:
+            raise BadInput("are for Cypher", "--suite, --engine, --format", f"{examples_name} has another domain.")
+        asked, name = examples[: items or None], Path(examples_name).name
+        with closing(open_model(model_path, context)) as model:
+            tokens = settings.get("max_new_tokens", 192)
+            found = domain_scores.evaluate(model, asked, output, name, tokens, sha256(model_path))
+        return Evaluation([], found)
+    if runtime_form:
+        examples = to_runtime(examples, wordings="test")
+    if keep_to_form:
+        settings["grammar"] = actions.grammar(settings.get("max_new_tokens", 192))
     suite = None
     if suite_path or default_suite.exists():
         from heimdall_nb.evaluation.suite import Suite

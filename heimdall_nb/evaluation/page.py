@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from heimdall_nb.evaluation import cards, report
+from heimdall_nb.evaluation import cards, report, runtime
 from heimdall_nb.evaluation.claims import beside, source
 from heimdall_nb.evaluation.errors import KINDS, Analysis, analyse
 from heimdall_nb.evaluation.metrics import GROUPS, ItemScore
@@ -93,6 +93,8 @@ def _headline(summary: Mapping[str, Any]) -> str:
     rows = [
         (said, report.percent(summary.get(name)), what) for name, (said, what) in _SCORES.items() if name in summary
     ]
+    form = "of the answers in the form of NornicDB's server: one JSON action"
+    rows += [(said, report.percent(value), form) for said, value in runtime.rows(summary.get("actions", {}))]
     missing = (
         "" if summary.get("ts") is not None else _text(summary.get("ts_missing", "TS: no suite for these graphs."))
     )

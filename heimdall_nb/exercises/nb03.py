@@ -34,7 +34,7 @@ def check_2(answer: Any, trainable: int) -> str | None:
 
 def check_3(answer: Any, pair: Any, tokenizer: Any) -> str | None:
     """One conversation that teaches the answers of both examples."""
-    from heimdall_nb.training.finetune import supervised_text
+    from heimdall_nb.training.rows import supervised_text
 
     try:
         roles = [message["role"] for message in answer]

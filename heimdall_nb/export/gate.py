@@ -15,11 +15,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from heimdall_nb.errors import HeimdallError
 from heimdall_nb.export import gguf_file, quantise
+from heimdall_nb.export.agreement import agreement
 from heimdall_nb.export.gate_texts import COUNT, gate_texts
 from heimdall_nb.export.gguf_file import replacing, write_gguf
 from heimdall_nb.export.gguf_tokenizer import backend, prefixed_once
 from heimdall_nb.export.imatrix import Importance
-from heimdall_nb.export.merge import agreement
 from heimdall_nb.models.llamacpp import LlamaCppModel
 from heimdall_nb.models.protocol import Completion
 from heimdall_nb.models.transformers_model import TransformersModel
@@ -28,6 +28,7 @@ from heimdall_nb.prompts import TURN_END, TURN_START, Conversation, render
 WHOLE = ("F32", "F16", "BF16")  # types in which the weights are what they were, up to rounding
 KL_LIMIT = 1e-4  # nats; a right file is a thousand times below it, one exchanged matrix far above
 TOP1_LIMIT = 0.97  # share of places with the same likeliest token; a model that has learnt something is above 0.99
+QUANTISED_TOP1 = 0.3  # the same for a quantised file, which may differ, but not be another model
 TIE = 0.05  # nats; llama.cpp keeps its cache in 16 bits, so that two tokens this close may change places
 CONTEXT = 4096  # tokens at most of a text
 ANSWER = 96  # tokens at most of an answer
@@ -99,8 +100,8 @@ def examine(
     first `scored` of `texts` (`mean_kl`, `top1`); the chat template on `conversations`; greedy answers on the first
     `greedy` of those. Returns the counts, `ok`, and `reasons` when it is not ok. Vocabulary, ids and template must be
     equal throughout. A file of F32, F16 or BF16 must also have a mean KL below `KL_LIMIT`, the same likeliest token in
-    `TOP1_LIMIT` of all places, and equal answers, which may part only at a `TIE`. Raises BadInput when the folder is
-    unusable; an unusable file is a reason.
+    `TOP1_LIMIT` of all places, and equal answers, which may part only at a `TIE`; a quantised one the same likeliest
+    token in `QUANTISED_TOP1`. Raises BadInput when the folder is unusable; an unusable file is a reason.
     """
     reference = TransformersModel(model_dir, dtype=torch.float32)
     try:
@@ -150,6 +151,8 @@ def _compare(
         reasons.append(f"the chat template gives other text for {wrong} of {len(conversations)} conversations")
     if record["file_type"] in WHOLE:
         reasons += _inexact(record)
+    elif record["top1"] < QUANTISED_TOP1:
+        reasons.append(f"the likeliest token is another one in {1 - record['top1']:.0%} of all places")
     return record | {"ok": not reasons, "reasons": reasons}
 
 

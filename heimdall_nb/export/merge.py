@@ -1,30 +1,21 @@
-"""An adapter merged into the weights that it was trained on, and how closely two models agree."""
+"""An adapter merged into the weights that it was trained on."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
 from heimdall_nb import prompts
-from heimdall_nb.errors import BadInput, HeimdallError
+from heimdall_nb.errors import BadInput
 from heimdall_nb.models.transformers_model import add_adapter, load_4bit, load_tokenizer, load_weights
-from heimdall_nb.progress import track
 from heimdall_nb.run import read_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class Scorer(Protocol):
-    """What `agreement` compares: TransformersModel and LlamaCppModel both are."""
-
-    def log_probabilities(self, text: str) -> np.ndarray: ...
 
 
 def base_of(adapter: Path | str) -> Path | str:
@@ -73,24 +64,3 @@ def _dequantised(model: Any, dtype: torch.dtype) -> Any:
         return model.dequantize().to(dtype)
     finally:
         transformers_logging.set_verbosity(verbosity)
-
-
-def agreement(model_a: Scorer, model_b: Scorer, texts: Sequence[str]) -> dict[str, float]:
-    """How closely two models agree about each next token of `texts`.
-
-    Returns `mean_kl`, the Kullback-Leibler divergence of b from a in nats (0: the same distributions), `top1`, the
-    share of places where both name the same likeliest token, and the counts `tokens` and `texts`. Raises HeimdallError
-    when the two do not read the same tokens, or when probabilities are not numbers.
-    """
-    divergence, same, tokens = 0.0, 0, 0
-    for text in track(texts, "agreement"):
-        a, b = model_a.log_probabilities(text), model_b.log_probabilities(text)
-        if a.shape != b.shape:
-            raise HeimdallError(f"The two models read other tokens, or have other vocabularies: {a.shape}, {b.shape}.")
-        divergence += float((np.exp(a) * (a - b)).sum())
-        same += int((a.argmax(axis=1) == b.argmax(axis=1)).sum())
-        tokens += len(a)
-    if not np.isfinite(divergence):
-        raise HeimdallError("A model gives probabilities that are not numbers.")
-    count = max(tokens, 1)
-    return {"texts": len(texts), "tokens": tokens, "mean_kl": max(0.0, divergence / count), "top1": same / count}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 import warnings
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub.errors import GatedRepoError
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 from transformers.utils import logging as transformers_logging
 
@@ -25,7 +27,9 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 def device() -> str:
-    """Where models run: cuda, mps (Apple), or cpu."""
+    """Where models run: cuda, mps (Apple), or cpu; HEIMDALL_DEVICE overrules it."""
+    if os.environ.get("HEIMDALL_DEVICE"):
+        return os.environ["HEIMDALL_DEVICE"]
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
@@ -54,17 +58,20 @@ def load_weights(path: Path | str, dtype: torch.dtype | None = None, where: str 
     return _model(path, dtype=dtype or default_dtype(where), device_map={"": where})
 
 
-def load_4bit(path: Path | str, where: str = "") -> Any:
-    """The model with its linear layers in 4-bit NF4, as QLoRA trains it. Raises BadInput like `load_weights`."""
+def load_4bit(path: Path | str, where: str = "", dtype: torch.dtype | None = None, double: bool = True) -> Any:
+    """The model with its linear layers in 4-bit NF4, as QLoRA trains it. Raises BadInput like `load_weights`.
+
+    `dtype` is that of the arithmetic and of the other layers; `double` stores the scales in 8 bits.
+    """
     # Its one warning advises a package that would fetch code from the hub.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     import bitsandbytes
 
-    dtype = torch.bfloat16 if fast_bf16() else torch.float32
+    dtype = dtype or (torch.bfloat16 if fast_bf16() else torch.float32)
     settings = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
+        bnb_4bit_use_double_quant=double,
         bnb_4bit_compute_dtype=dtype,
     )
     model = _model(path, dtype=dtype, device_map={"": where or device()}, quantization_config=settings)
@@ -110,17 +117,27 @@ class TransformersModel:
         dtype: torch.dtype | None = None,
         four_bit: bool = False,
     ) -> None:
-        self.name = name or Path(path).name + (f"+{Path(adapter).name}" if adapter else "")
-        self.batch_size = batch_size
-        self.tokenizer = load_tokenizer(path)
+        tokenizer = load_tokenizer(path)
+        model = load_4bit(path) if four_bit else load_weights(path, dtype)
+        model = add_adapter(model, adapter) if adapter else model
+        name = name or Path(path).name + (f"+{Path(adapter).name}" if adapter else "")
+        self._take(model, tokenizer, name, batch_size)
+
+    @classmethod
+    def around(cls, model: Any, tokenizer: Any, name: str, batch_size: int = 16) -> TransformersModel:
+        """One with a model that is loaded already, such as one in training, which goes on with its weights."""
+        made = cls.__new__(cls)
+        made._take(model, tokenizer, name, batch_size)
+        return made
+
+    def _take(self, model: Any, tokenizer: Any, name: str, batch_size: int) -> None:
+        self.model, self.tokenizer, self.name, self.batch_size = model, tokenizer, name, batch_size
         ends = {self._single_id(stop) for stop in STOPS} | {self.tokenizer.eos_token_id}
         self._stop_ids = sorted(ends - {None})
         self._pad_id = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self._stop_ids[0]
-        model = load_4bit(path) if four_bit else load_weights(path, dtype)
         # Hub models bring sampling settings and penalties of their own; an answer depends on our arguments alone.
         model.generation_config = GenerationConfig(eos_token_id=self._stop_ids, pad_token_id=self._pad_id)
         self.context: int = model.config.max_position_embeddings
-        self.model = add_adapter(model, adapter) if adapter else model
 
     def tokens(self, text: str) -> list[int]:
         """The token ids of a rendered prompt; `<|im_start|>` and its like are single tokens."""
@@ -227,6 +244,9 @@ def _loaded(path: Path | str, load: Any) -> Any:
         if local:
             what = f"is not a model that transformers can load ({_first_line(problem)})"
             raise BadInput(what, str(path), "Run the stage that writes it again.") from None
+        if isinstance(problem, GatedRepoError) or isinstance(problem.__cause__, GatedRepoError):
+            remedy = "Accept it on the model's page, and set HF_TOKEN to a token of your account."
+            raise BadInput("is given only to who has accepted its licence", str(path), remedy) from None
         what = f"cannot be had from the model hub ({_first_line(problem)})"
         raise BadInput(what, str(path), "Check the name, the network and HF_TOKEN, or give a model folder.") from None
 

@@ -18,8 +18,8 @@ from heimdall_nb.errors import BadInput
 from heimdall_nb.run import read_json, sha256, write_json
 from heimdall_nb.training.base import Training
 from heimdall_nb.training.config import BaseConfig, key
-from heimdall_nb.training.finetune import fitting, rows
 from heimdall_nb.training.report import move_into_place, quiet, temporary_folder
+from heimdall_nb.training.rows import fitting, rows
 from heimdall_nb.training.sequences import Tokens, encode, one_epoch, width
 
 

@@ -1,0 +1,106 @@
+"""One rung of the ladder, measured in a process of its own, so that its peak of memory is its own: see `ladder`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from heimdall_nb import hardware
+from heimdall_nb.dataset.example import Example
+from heimdall_nb.evaluation.answers import answer_examples, prompt_of
+from heimdall_nb.evaluation.perplexity import answer_log_likelihoods, perplexity
+from heimdall_nb.export.agreement import agreement
+from heimdall_nb.models.llamacpp import LlamaCppModel
+from heimdall_nb.prompts import TURN_END, render
+from heimdall_nb.run import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a process measures: a GGUF file or a model folder at `path`, an `adapter` on it, held against `reference`.
+
+    `examples` are dicts of Example; both models read the first `scored` of them with their answers.
+    """
+
+    name: str
+    path: str
+    adapter: str
+    four_bit: bool
+    reference: str
+    examples: list[dict[str, Any]]
+    scored: int
+    max_new_tokens: int
+    context: int
+    answers: str
+    version: str
+
+
+def measure(task: Task) -> dict[str, Any]:
+    """`completions` (kept in `task.answers` as they come), perplexity, agreement with the reference, MiB of memory.
+
+    `mean_kl` and `top1` are those of the places where right answers stand. `memory_mb` is the peak of this process
+    until all questions are answered, `model_mb` how much of it came after the libraries were loaded: weights, cache and
+    working buffers.
+    """
+    examples = [Example(**record) for record in task.examples]
+    gguf = Path(task.path).is_file()
+    if not gguf:
+        import heimdall_nb.models.transformers_model  # noqa: F401  (its libraries are not the model's memory)
+    before = psutil.Process().memory_info().rss / 2**20
+    with closing(_opened(task, gguf)) as model:
+        answers = answer_examples(model, examples, Path(task.answers), task.max_new_tokens, task.version)
+        surprise = perplexity(answer_log_likelihoods(model, examples))
+        peak = peak_memory_mb()
+        with closing(LlamaCppModel(task.reference, context=task.context)) as reference:
+            pairs = [_read(example) for example in examples[: task.scored]]
+            fitting = [(text, prompt) for text, prompt in pairs if len(reference.tokens(text)) <= reference.context]
+            close = agreement(reference, model, [text for text, _ in fitting], [prompt for _, prompt in fitting])
+    return {
+        "completions": [asdict(answer) for answer in answers],
+        "perplexity": round(surprise, 4),
+        "mean_kl": close["mean_kl"],
+        "top1": close["top1"],
+        "memory_mb": round(peak, 1),
+        "model_mb": round(peak - before, 1),
+    }
+
+
+def peak_memory_mb() -> float:
+    """Largest resident memory of this program so far, in MiB.
+
+    Linux carries the peak that getrusage tells over from the process that started this one; VmHWM begins anew.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return hardware.peak_memory_mb()
+    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
+
+
+def _opened(task: Task, gguf: bool) -> Any:
+    if gguf:
+        return LlamaCppModel(task.path, context=task.context)
+    from heimdall_nb.models.transformers_model import TransformersModel
+
+    return TransformersModel(task.path, task.adapter or None, four_bit=task.four_bit)
+
+
+def _read(example: Example) -> tuple[str, str]:
+    """A question with its right answer, and the part of it before the answer."""
+    prompt = render(prompt_of(example))
+    return prompt + example.output + TURN_END, prompt
+
+
+def main(task_file: Path, result_file: Path) -> None:
+    """Measure the task in a JSON file and write the result to another."""
+    hardware.die_with_parent()
+    write_json(result_file, measure(Task(**read_json(task_file))))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
