@@ -41,10 +41,10 @@ def main() -> None:
         made = time.perf_counter() - start
     faults = sum(bool(domain.faults(example)) for example in examples)
     checked = time.perf_counter() - start - made
-    print(markdown(domain.report(SEED)))
+    print(markdown(domain.found(SEED)))
     print(
         f"{lines:,} lines read in {read:.1f} s by {given.workers or threads()} processes, {lines / read:,.0f} lines/s; "
-        f"{sum(domain.report(SEED)['examples'].values()):,} examples and {len(examples):,} drawn after {made:.1f} s; "
+        f"{sum(domain.found(SEED)['examples'].values()):,} examples and {len(examples):,} drawn after {made:.1f} s; "
         f"peak {memory.peak:.0f} MB; {faults} of {len(examples):,} with a fault, checked in {checked:.1f} s"
     )
     digest = hashlib.sha256("".join(example.to_json() for example in examples).encode()).hexdigest()[:16]

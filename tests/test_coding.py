@@ -82,6 +82,7 @@ def test_without_a_toolchain_examples_are_parsed(monkeypatch: pytest.MonkeyPatch
     coding = domain("coding", language="go")
     made = list(coding.examples(20, 3))
     assert {e.check for e in made} == {"parsed"} and coding.many_faults(made) == [[]] * 20
+    assert {e.style for e in made if e.category == "bug fixing"} == {"review"}  # says no result that nobody has seen
     broken = replace(of(made, "generation"), output="package solution\n\nfunc f( {")
     assert coding.faults(broken) == ["output: is no Go"]
 

@@ -158,7 +158,7 @@ def test_short_answers_that_many_questions_share_do_not_stick_together() -> None
     asked = [
         Example("Judge.", f"Case {k}?", ("yes", "no")[k % 2], "case", "small", part="mtg").with_id() for k in range(80)
     ]
-    parts = split(asked, 7, validation=10, test=10, fewshot=10, reads_only=False)
+    parts = split(asked, 7, validation=10, test=10, fewshot=10)
     assert [len(parts[name]) for name in ("validation", "test", "fewshot", "train")] == [10, 10, 10, 50]
     assert leakage(parts) == []
     assert leakage({"a": asked[:1], "b": [replace(asked[0], id="x")]}) != []  # the same question

@@ -272,7 +272,7 @@ def checkout(folder: Path, language: str) -> Path:
 
 def everything(made: Repository) -> list[Example]:
     """All examples that a checkout gives."""
-    return list(made.examples(sum(made.report()["examples"].values()), 0))
+    return list(made.examples(sum(made.found()["examples"].values()), 0))
 
 
 def pairs(examples: list[Example], category: str) -> dict[str, str]:
@@ -501,7 +501,8 @@ def test_a_category_that_runs_short_is_named_and_never_padded(tmp_path: Path) ->
     assert len({e.id for e in examples}) == 100
     assert made.short(100, 3)["test_pattern"] == (10, 2)
     assert sum(e.category == "test_pattern" for e in examples) == 2
-    assert "| test_pattern | 10 | 2 |" in markdown(made.report(3), made.short(100, 3))
+    assert made.report()["fewer test_pattern than asked"] == "2 of 10"
+    assert "| test_pattern | 10 | 2 |" in markdown(made.found(3), made.short(100, 3))
     with pytest.raises(BadInput, match="different examples of Python, not 100000: function_implementation 60,"):
         list(made.examples(100_000, 3))
 
@@ -531,7 +532,7 @@ def test_many_files_in_two_processes_come_in_the_same_order(tmp_path: Path, monk
     for n in range(10):
         _many(tmp_path / f"part_{n:02}", functions=2, tests=1, start=10 * n)
     one, two = (Repository(tmp_path, workers=workers) for workers in (1, 2))
-    assert one.report() == two.report()
+    assert one.found() == two.found()
     assert [e.to_json() for e in one.examples(50, 1)] == [e.to_json() for e in two.examples(50, 1)]
 
 

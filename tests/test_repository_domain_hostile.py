@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 def read(root: Path, **options: Any) -> tuple[dict[str, Any], list[Example]]:
     """The report, and all examples; each is true."""
     made = Repository(root, **options)
-    report = made.report()
+    report = made.found()
     examples = list(made.examples(sum(report["examples"].values()), 0))
     assert not [fault for example in examples for fault in made.faults(example)]
     assert markdown(report).count("\n") > 5
@@ -251,7 +251,7 @@ def test_licences_read() -> None:
 def test_nothing_to_read(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "empty").mkdir()
     empty = Repository(tmp_path / "empty")
-    assert empty.report()["files"] == 0 and list(empty.examples(0, 1)) == []
+    assert empty.found()["files"] == 0 and list(empty.examples(0, 1)) == []
     with pytest.raises(BadInput, match="gives 0 different examples of Python, not 5") as caught:
         list(empty.examples(5, 1))
     assert caught.value.exit_code == 2

@@ -30,9 +30,10 @@ def example(category: str, item: Proven, wrong: Sequence[Wrong], turn: int) -> E
     if category == "generation":
         output = item.code
     elif category == "bug fixing":
-        shown = next((w for w in wrong if w.fails), wrong[0] if wrong and style == "review" else None)
+        shown = next((w for w in wrong if w.fails), None) or next(iter(wrong), None)
         if shown is None:
             return None
+        style = style if shown.fails else "review"  # what it returns is not known where it cannot be run
         output, given["code"] = item.code, fenced(shown.code, item.language)
         place = min(shown.fails, default=0)
         item = _first(item, place)

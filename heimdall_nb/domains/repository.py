@@ -17,6 +17,7 @@ from heimdall_nb.domains.repository_code import correct, same, unfenced
 from heimdall_nb.domains.repository_drafts import Draft, drafts
 from heimdall_nb.domains.repository_extract import Extraction, extract, one_source
 from heimdall_nb.domains.repository_files import Counts, Found, LeftOut, walk
+from heimdall_nb.domains.repository_report import flat
 from heimdall_nb.domains.repository_rules import Rules, left_out, rules, tables
 from heimdall_nb.domains.repository_secrets import secret_lines
 from heimdall_nb.domains.repository_source import Source, Unit
@@ -35,7 +36,7 @@ class Repository:
     """Examples from the checkout at `repo`, in one language, of files under one of `licences` (empty: permissive ones).
 
     A category that has fewer different examples than its share gives them all; the others make up for it, and `report`
-    says so. Licence `none` allows files without any, `unknown` those whose licence text is not recognised.
+    and `short` say so. Licence `none` allows files without any, `unknown` those whose licence text is not recognised.
     """
 
     repo: Path | str = ""
@@ -62,6 +63,7 @@ class Repository:
 
         No two share a question or an answer. Raises BadInput where the checkout gives fewer.
         """
+        self._asked = number, seed
         pool, _ = self._pool(seed)
         quotas = self._quotas(number, {category: len(made) for category, made in pool.items()})
         chosen: list[Example] = []
@@ -98,7 +100,7 @@ class Repository:
         before = _shown(example) if example.category == "completion" else ""
         return float(same(self._rules_of(example), example.output, answer, before))
 
-    def report(self, seed: int = 0) -> dict[str, Any]:
+    def found(self, seed: int = 0) -> dict[str, Any]:
         """What was read, what was left out and why, and how many different examples each category has."""
         found = self.extraction
         pool, unused = self._pool(seed)
@@ -114,6 +116,11 @@ class Repository:
             "secrets": found.secrets.to_dict(),
             "not used": unused.to_dict(),
         }
+
+    def report(self) -> dict[str, str]:
+        """What `heimdall generate` prints of the examples that were drawn last: the figures of `found`, one a line."""
+        number, seed = getattr(self, "_asked", (0, 0))
+        return flat(self.found(seed), self.short(number, seed))
 
     def short(self, number: int, seed: int = 0) -> dict[str, tuple[int, int]]:
         """Category -> (asked, there were) of those that have fewer examples than their share of `number`."""

@@ -9,7 +9,7 @@ _PARTS = (("left out", "Left out"), ("secrets", "Lines with a secret"), ("not us
 
 
 def markdown(report: Mapping[str, Any], short: Mapping[str, tuple[int, int]] | None = None) -> str:
-    """The report of `Repository.report` as Markdown; `short` is what `Repository.short` says of the size asked for."""
+    """What `Repository.found` gives as Markdown; `short` is what `Repository.short` says of the size asked for."""
     units = ", ".join(f"{number:,} {kind}s" for kind, number in report["units"].items()) or "nothing of use"
     text = [
         f"**{_cell(report['repository'])}**, {report['language']}: {report['files']:,} files with {report['lines']:,} "
@@ -25,6 +25,17 @@ def markdown(report: Mapping[str, Any], short: Mapping[str, tuple[int, int]] | N
         rows = [(what, f"{item['number']:,}", ", ".join(map(_cell, item["first"]))) for what, item in found.items()]
         text += [_table((title, "number", "the first"), rows)] if rows else []
     return "\n\n".join(text) + "\n"
+
+
+def flat(found: Mapping[str, Any], short: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+    """What was found as one line a figure, for a terminal; the same parts as the tables have."""
+    lines = {"files read": f"{found['files']:,} ({found['lines']:,} lines)"}
+    lines |= {f"fewer {name} than asked": f"{there:,} of {asked:,}" for name, (asked, there) in short.items()}
+    for part in ("encodings", *(name for name, _ in _PARTS)):
+        for what, item in found[part].items():
+            if (part, what) != ("encodings", "utf-8"):
+                lines[f"{part}, {what}"] = f"{item['number']:,} ({', '.join(item['first'])})"
+    return lines
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
