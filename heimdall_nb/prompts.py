@@ -52,10 +52,10 @@ def conversation(
 ) -> Conversation:
     """The messages for one question: system with schema, solved `exemplars` as turns, the question, the answer.
 
-    `task` is a name in TASKS, or the system message of another domain itself. Text is normalised to NFC, since
-    llama.cpp's tokenizer does not do it.
+    `task` is a name in TASKS, or the system message of another domain itself, which has a space in it. Text is
+    normalised to NFC, since llama.cpp's tokenizer does not do it. Raises KeyError for an unknown name.
     """
-    system = TASKS.get(task, task) + (f"\n{schema.strip()}" if schema.strip() else "")
+    system = (task if " " in task else TASKS[task]) + (f"\n{schema.strip()}" if schema.strip() else "")
     messages = [{"role": "system", "content": system}]
     for asked, answered in exemplars:
         messages += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
