@@ -14,7 +14,7 @@ export HEIMDALL_DIE_WITH_PARENT := 1
 .PHONY: help course test lint format bench lab clean
 
 help:
-	@echo "make course   install, run notebooks 00 to 10 at preset $(PRESET), print report, GGUF file, scores, one answer"
+	@echo "make course   install, run notebooks 00 to 11 at preset $(PRESET), print report, GGUF file, scores, one answer"
 	@echo "make test     install, lint, run all tests"
 	@echo "make lab      install JupyterLab and open the notebooks"
 	@echo "make bench    speed and memory, as ratios"

@@ -95,7 +95,7 @@ def run(
     force: Force = False,
     strategy: Annotated[str, typer.Option(help="of the fine-tuning: memory, speed or quality; see CONFIG.md")] = "",
 ) -> None:
-    """Run the notebooks 00 to 10 of a preset; unchanged stages are skipped, interrupted ones resume."""
+    """Run the notebooks 00 to 11 of a preset; unchanged stages are skipped, interrupted ones resume."""
     from heimdall_nb import course
 
     done = course.run_course(preset, run, only or (), set_ or (), force, strategy)

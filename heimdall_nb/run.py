@@ -33,6 +33,7 @@ STAGES = {
     "08": "text_to_sql",
     "09": "deploy_nornicdb",
     "10": "from_scratch",
+    "11": "your_own_domain",
 }
 
 

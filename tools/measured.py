@@ -17,7 +17,11 @@ from heimdall_nb.run import ROOT, STAGES, Run, atomic_text, notebook_path
 
 REFERENCE = Run("nano", root=ROOT / "reports")
 VERBS = dict(
-    zip(STAGES, "doctor generate validate train export evaluate profile baselines sql deploy base".split(), strict=True)
+    zip(
+        STAGES,
+        "doctor generate validate train export evaluate profile baselines sql deploy base generate".split(),
+        strict=True,
+    )
 )
 
 
