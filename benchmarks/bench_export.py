@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from heimdall_nb import hardware
-from heimdall_nb.export.rung import peak_memory_mb
+from heimdall_nb.hardware import peak_memory_mb
 
 GOAL = 1.5  # times the file
 TOKENS = 151_643  # tokens of the real tokenizer without its special ones

@@ -11,7 +11,7 @@ import yaml
 from heimdall_nb.dataset.fact_slots import FactBinder, fitting, other_values, passes, snippet, text_of
 from heimdall_nb.dataset.graphs import GraphSchema, load_schema
 from heimdall_nb.dataset.slots import Binding, NoBinding, SampledValues
-from heimdall_nb.dataset.templates import _slot_rule
+from heimdall_nb.dataset.templates import slot_rule
 from heimdall_nb.facts import load_pack
 
 PACK = load_pack()
@@ -19,7 +19,7 @@ PACK = load_pack()
 
 def bind(rules: str, seed: int = 0, schema: GraphSchema | None = None) -> Binding:
     rng = random.Random(f"test {seed}")
-    return FactBinder(schema, SampledValues(), rng, PACK).bind([_slot_rule(rule) for rule in rules.split(", ")])
+    return FactBinder(schema, SampledValues(), rng, PACK).bind([slot_rule(rule) for rule in rules.split(", ")])
 
 
 def test_the_same_random_numbers_give_the_same_slots() -> None:

@@ -16,12 +16,13 @@ from typing import Any
 
 import yaml
 
-from heimdall_nb.dataset.slots import Rule
-from heimdall_nb.dataset.templates import Template
+from heimdall_nb.dataset.templates import Template, slot_rule
+from heimdall_nb.dataset.words import listed
 from heimdall_nb.run import DATA
 
 PIECES = DATA / "compose.yaml"
 KINDS = {"rows": 5, "totals": 4, "linked": 4, "paths": 2, "writes": 2}  # of query, with their weights
+COMPOSED = "composed"  # the family of such a template
 _LOCAL = r"\{{(a_)?{0}(s?)(_as|_back)?\}}"  # a slot of a piece, with what may stand around its name
 _VERB = re.compile(r"\[(R\d+)(_back)?\]")  # `[R3]`: the verb as the number of the nodes before it asks for
 
@@ -71,11 +72,11 @@ class _Draft:
 
     def template(self, kind: str, query: str, phrases: list[str], question: str, keywords: str, frame: str) -> Template:
         key = "k=text_key A" if self.text_key else "k=key A"
-        rules = tuple(_rule(rule) for rule in (self.bind[0], key, *self.bind[1:]))
+        rules = tuple(slot_rule(rule) for rule in (self.bind[0], key, *self.bind[1:]))
         return Template(
             f"composed_{kind}",
             "cypher",
-            "composed",
+            COMPOSED,
             rules,
             query,
             tuple(phrases),
@@ -104,9 +105,9 @@ def _rows(draft: _Draft) -> Template:
         columns, texts, keys = ["a.{k} AS {k}", *columns], ["the {k}", *texts], ["{k}", *keys]
     one, many, short = _subject(conditions)
     of = "of" if all(text.startswith("the ") and "," not in text for text in texts) else "for"
-    phrases = [f"{_listed(texts)} {of} every {one}{sort_words}", f"{_listed(texts)} {of} all {many}{sort_words}"]
+    phrases = [f"{listed(texts)} {of} every {one}{sort_words}", f"{listed(texts)} {of} all {many}{sort_words}"]
     query = f"MATCH (a:{{A}}){where} RETURN {', '.join(columns)}{sort}"
-    question = f"Which {many} are there? Give for each {_listed(texts)}{sort_words}."
+    question = f"Which {many} are there? Give for each {listed(texts)}{sort_words}."
     return draft.template("rows", query, phrases, question, f"{{A}} {', '.join(keys)}{short}{sort_keys}", "show")
 
 
@@ -118,7 +119,7 @@ def _totals(draft: _Draft) -> Template:
     cut = bool(groups) and rng.random() < 0.4
     totals = draft.several(pieces()["totals"], rng.choices((1, 2, 3), (4, 4, 1))[0], cut)
     one, many, short = _subject(conditions)
-    texts, keys = _listed([item["words"] for item in totals]), ", ".join(item["keywords"] for item in totals)
+    texts, keys = listed([item["words"] for item in totals]), ", ".join(item["keywords"] for item in totals)
     per = " and ".join(f"{{{group}}}" for group in groups)
     columns = [*(f"a.{{{group}}} AS {{{group}}}" for group in groups), *map(_column, totals)]
     names = [*(f"{{{group}}}" for group in groups), *(item["as"] for item in totals)]
@@ -149,7 +150,7 @@ def _linked(draft: _Draft) -> Template:
     optional = rng.random() < 0.3
     totals = draft.several(pieces()["linked_totals"], rng.choices((1, 2, 3), (3, 4, 1))[0], not optional)
     one, many, short = _subject(conditions)
-    texts, keys = _listed([item["words"] for item in totals]), ", ".join(item["keywords"] for item in totals)
+    texts, keys = listed([item["words"] for item in totals]), ", ".join(item["keywords"] for item in totals)
     columns = ["a.{k} AS {k}", *map(_column, totals)]
     arrow, verb = ("<-[:{R}]-", "{R_back}") if back else ("-[:{R}]->", "{R}")
     path = f"(a:{{A}}){arrow}(b:{{B}}){where}"
@@ -260,16 +261,6 @@ def _kept(
     draft.bind.append("least=count 2 5")
     head, tail = f"WITH {', '.join(columns)}", f" WHERE {item['as']} >= {{least}} RETURN {', '.join(names)}"
     return head, tail, f", only where {item['words']} is at least {{least}}", f", {item['keywords']} >= {{least}}"
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
-
-
-def _rule(rule: str) -> Rule:
-    slot, _, how = rule.partition("=")
-    kind, *arguments = how.split()
-    return slot, kind, tuple(arguments)
 
 
 @lru_cache(maxsize=1)

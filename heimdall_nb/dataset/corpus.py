@@ -15,6 +15,7 @@ from typing import Any
 
 from heimdall_nb.dataset import sql
 from heimdall_nb.dataset.benchmark import benchmark, held_texts
+from heimdall_nb.dataset.compose import COMPOSED as COMPOSED_FAMILY
 from heimdall_nb.dataset.compose import compose
 from heimdall_nb.dataset.example import normalise
 from heimdall_nb.dataset.generate import ENUMERATED, apart, chosen
@@ -158,7 +159,8 @@ def _turns(
         except NoBinding:
             continue
         question, query = ask(template, binding, rng.choice(STYLES), rng), template.render(binding)
-        if question not in asked and not _same_columns(query) and skeleton(query) not in _reserved():
+        kept_apart = template.family == COMPOSED_FAMILY and skeleton(query) in _reserved()
+        if question not in asked and not _same_columns(query) and not kept_apart:
             asked.add(question)
             yield question, query
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from heimdall_nb.dataset.agreement import missing_literals
 from heimdall_nb.dataset.describe_patterns import Patterns
-from heimdall_nb.dataset.describe_words import Names, NotUnderstood, Ref, Scope, Spoken, listed, merged
+from heimdall_nb.dataset.describe_words import Names, NotUnderstood, Ref, Scope, Spoken, merged
 from heimdall_nb.dataset.graphs import GraphSchema
+from heimdall_nb.dataset.words import listed
 from heimdall_nb.engines.cypher_patterns import Clause, clauses, split
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol, tree, word
 

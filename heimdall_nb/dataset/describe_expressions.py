@@ -20,12 +20,12 @@ from heimdall_nb.dataset.describe_words import (
     Scope,
     Spoken,
     item_at,
-    listed,
     pairs,
     place_of,
     text_of,
     there_is,
 )
+from heimdall_nb.dataset.words import listed
 from heimdall_nb.engines.cypher_patterns import AGGREGATES, is_node, split
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol, word
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from heimdall_nb.dataset.describe_expressions import Reader
-from heimdall_nb.dataset.describe_words import Names, NotUnderstood, Ref, Scope, Spoken, item_at, listed, pairs
+from heimdall_nb.dataset.describe_words import Names, NotUnderstood, Ref, Scope, Spoken, item_at, pairs
+from heimdall_nb.dataset.words import listed
 from heimdall_nb.engines.cypher_patterns import Part, is_node, is_relationship, read_part, split
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol, word
 

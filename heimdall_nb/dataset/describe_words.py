@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heimdall_nb.dataset.graphs import GraphSchema
-from heimdall_nb.dataset.words import plural
+from heimdall_nb.dataset.words import listed, plural
 from heimdall_nb.engines.cypher_patterns import split
 from heimdall_nb.engines.cypher_tokens import Group, Item, Token, named, symbol
 
@@ -130,11 +130,6 @@ def pairs(group: Group) -> list[tuple[str, Sequence[Item]]]:
             raise NotUnderstood("a map")
         found.append((part[0].text, part[2:]))
     return found
-
-
-def listed(texts: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1]))) if texts else ""
 
 
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}

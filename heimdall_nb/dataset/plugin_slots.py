@@ -15,7 +15,7 @@ from heimdall_nb.dataset.broken import break_query
 from heimdall_nb.dataset.fact_slots import FactBinder
 from heimdall_nb.dataset.invent_words import styled, word_lists
 from heimdall_nb.dataset.slots import Binding, NoBinding, Slot, plain
-from heimdall_nb.dataset.templates import Template, _slot_rule, templates
+from heimdall_nb.dataset.templates import Template, slot_rule, templates
 from heimdall_nb.dataset.words import plural, third_person
 from heimdall_nb.run import DATA
 
@@ -158,7 +158,7 @@ class PluginBinder(FactBinder):
     def _entry(self, slot: str, kind: str, table: str) -> None:
         """An entry of a table: {x} is said by its `says`, {x_key} is its text under `key`; both may name slots."""
         entry = dict(self.choose(tables()[table]))
-        self.bind([_slot_rule(rule) for rule in entry.pop("bind").split(", ")] if "bind" in entry else [])
+        self.bind([slot_rule(rule) for rule in entry.pop("bind").split(", ")] if "bind" in entry else [])
         says = tuple(filled(words, self.slots, self.rng) for words in entry.pop("says"))
         queries = {name: item.query for name, item in self.slots.items()}
         for key, text in entry.items():

@@ -113,7 +113,7 @@ def _read(path: Path, part: str) -> Iterator[Template]:
             given = dict(entry)
             for mood in ("phrases", "questions", "keywords"):
                 given[mood] = tuple(map(_articles, given.get(mood, ())))
-            given["bind"] = tuple(_slot_rule(rule) for rule in given["bind"].split(", ")) if given.get("bind") else ()
+            given["bind"] = tuple(slot_rule(rule) for rule in given["bind"].split(", ")) if given.get("bind") else ()
             for listed in ("expect", "facts"):
                 given[listed] = tuple(given.get(listed, ()))
             yield Template(name, part, path.stem, **given)
@@ -121,7 +121,8 @@ def _read(path: Path, part: str) -> Iterator[Template]:
             raise BadInput(f"template {name!r} is faulty ({problem!r})", str(path), "Mend the entry.") from None
 
 
-def _slot_rule(rule: str) -> tuple[str, str, tuple[str, ...]]:
+def slot_rule(rule: str) -> Rule:
+    """How a slot is drawn, from `slot=kind argument …`. Raises ValueError where there is no kind."""
     slot, _, how = rule.partition("=")
     kind, *arguments = how.split()
     return slot, kind, tuple(arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
@@ -62,3 +63,8 @@ def past(verb: str) -> str:
     if verb.endswith("y") and verb[-2:-1] not in ("a", "e", "i", "o", "u", ""):
         return verb[:-1] + "ied"
     return verb + ("d" if verb.endswith("e") else "ed")
+
+
+def listed(texts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`; nothing for no texts."""
+    return " and ".join(filter(None, (", ".join(texts[:-1]), *texts[-1:])))

@@ -55,7 +55,7 @@ def measure(task: Task) -> dict[str, Any]:
     with closing(_opened(task, gguf)) as model:
         answers = answer_examples(model, examples, Path(task.answers), task.max_new_tokens, task.version)
         surprise = perplexity(answer_log_likelihoods(model, examples))
-        peak = peak_memory_mb()
+        peak = hardware.peak_memory_mb()
         with closing(LlamaCppModel(task.reference, context=task.context)) as reference:
             pairs = [_read(example) for example in examples[: task.scored]]
             fitting = [(text, prompt) for text, prompt in pairs if len(reference.tokens(text)) <= reference.context]
@@ -65,21 +65,9 @@ def measure(task: Task) -> dict[str, Any]:
         "perplexity": round(surprise, 4),
         "mean_kl": close["mean_kl"],
         "top1": close["top1"],
-        "memory_mb": round(peak, 1),
+        "memory_mb": peak,
         "model_mb": round(peak - before, 1),
     }
-
-
-def peak_memory_mb() -> float:
-    """Largest resident memory of this program so far, in MiB.
-
-    Linux carries the peak that getrusage tells over from the process that started this one; VmHWM begins anew.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-    except OSError:
-        return hardware.peak_memory_mb()
-    return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))) / 1024
 
 
 def _opened(task: Task, gguf: bool) -> Any:

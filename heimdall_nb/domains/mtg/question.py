@@ -6,8 +6,9 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from heimdall_nb.dataset.words import listed
 from heimdall_nb.domains.mtg.cards import cards, describe, table
-from heimdall_nb.domains.mtg.voice import Voice, listed, sentence
+from heimdall_nb.domains.mtg.voice import Voice, sentence
 
 Situation = Mapping[str, Any]
 

@@ -63,8 +63,3 @@ def _agreeing(name: str, verb: str) -> str:
 def sentence(text: str) -> str:
     """With a capital at the start."""
     return text[:1].upper() + text[1:]
-
-
-def listed(items: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, (", ".join(items[:-1]), *items[-1:])))
