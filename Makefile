@@ -4,6 +4,7 @@ PYTHON ?= python3
 PRESET ?= nano
 RUN ?= $(PRESET)
 ARGS ?=
+WORKERS ?= 2
 
 # Waiting OpenMP threads that spin slow a second process on the same cores ten to a hundred times.
 export OMP_WAIT_POLICY := passive
@@ -19,7 +20,7 @@ help:
 	@echo "make lab      install JupyterLab and open the notebooks"
 	@echo "make bench    speed and memory, as ratios"
 	@echo "make format   format the code and strip the notebooks"
-	@echo "variables: PYTHON=$(PYTHON) PRESET=$(PRESET) RUN=$(RUN) ARGS='--only 03 --force'"
+	@echo "variables: PYTHON=$(PYTHON) PRESET=$(PRESET) RUN=$(RUN) WORKERS=$(WORKERS) ARGS='--only 03 --force'"
 
 .venv/installed: pyproject.toml constraints.txt tools/install.sh
 	@exec bash tools/install.sh "$(PYTHON)"
@@ -29,8 +30,8 @@ course: .venv/installed
 	@exec .venv/bin/python -m heimdall_nb run --preset "$(PRESET)" --run "$(RUN)" $(ARGS)
 
 test: lint
-	@echo "[test] all tests, the notebooks last"
-	@exec .venv/bin/python -m pytest $(ARGS)
+	@echo "[test] all tests in $(WORKERS) processes: the notebooks in one, the others beside them, the slowest twelve are named"
+	@exec .venv/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 12 $(ARGS)
 
 lint: .venv/installed
 	@echo "[lint] ruff check, ruff format --check"

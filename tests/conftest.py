@@ -7,6 +7,10 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if beside := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)) - 1:  # each gets its share of the cores
+    own = str(max(1, (os.cpu_count() or 1) // (beside + 1)))
+    os.environ.setdefault("OMP_NUM_THREADS", own)
+    os.environ.setdefault("HEIMDALL_THREADS", own)
 
 from collections.abc import Iterator  # noqa: E402
 from typing import Any  # noqa: E402
@@ -19,9 +23,9 @@ settings.register_profile("heimdall", deadline=None, max_examples=50, derandomiz
 settings.load_profile("heimdall")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests first: what runs notebooks or processes comes last."""
-    items.sort(key=lambda item: "notebooks" in item.keywords)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Fast tests first; of several processes one begins with the notebooks, which last longest."""
+    items.sort(key=lambda item: "notebooks" in item.keywords, reverse=hasattr(config, "workerinput"))
 
 
 @pytest.fixture(scope="session")
