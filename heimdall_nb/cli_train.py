@@ -78,6 +78,7 @@ def _notebook(run: str, preset: str, set_: list[str] | None, force: bool, strate
 
 
 def _train(base: str, settings: Any, output: Path | None, material: Sequence[Any]) -> None:
+    from heimdall_nb.memory import record
     from heimdall_nb.training.finetune import finetune
     from heimdall_nb.training.material import prepare
 
@@ -92,6 +93,10 @@ def _train(base: str, settings: Any, output: Path | None, material: Sequence[Any
     best = next((row for row in done["evaluations"] if row["step"] == done["best_step"]), done["evaluations"][-1])
     right = f", watched answers exact {best['right']:.0%}" if "right" in best else ""
     print(f"best at step {done['best_step']} of {done['planned_steps']}: validation loss {best['loss']}{right}")
+    found = record.of_training(base, done)
+    record.log(output.parent / "LOGBOOK.md", output.name, found)
+    estimate, measured = found["estimate_mb"], found["measured_mb"]
+    print(f"memory: {measured:,.0f} MiB at the peak, {estimate:,.0f} estimated ({found['error']:+.1%})")
     print(f"written: {output} (curves: tensorboard --logdir {output.parent / 'tensorboard'})")
 
 

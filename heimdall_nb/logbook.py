@@ -62,8 +62,20 @@ def entry(run: Run) -> str:
         "|---|---|---|",
         *(f"| {n} {STAGES[n]} | {e['seconds']:.0f} | {e['peak_memory_mb']:.0f} |" for n, e in stages.items()),
         "",
+        *_memory(run),
         "| measured | value |",
         "|---|---|",
         *(f"| {what} | {value} |" for what, value in run.headline().items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _memory(run: Run) -> list[str]:
+    """A table of the peaks that stages measured beside their estimate (metrics `memory`: `memory.record.beside`)."""
+    stages = run.manifest()["stages"]
+    found = [(n, each) for n in stages for each in run.metrics(n).get("memory", {}).values()]
+    rows = [
+        f"| {n} {each['what']} | {each['estimate_mb']:.0f} | {each['measured_mb']:.0f} | {each['error']:+.1%} |"
+        for n, each in found
+    ]
+    return ["| memory | estimate, MiB | measured, MiB | error |", "|---|---|---|---|", *rows, ""] if rows else []

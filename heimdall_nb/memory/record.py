@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from heimdall_nb.logbook import HEADER
 from heimdall_nb.memory.parts import MIB, Estimate
+from heimdall_nb.memory.shape import shape_of
+from heimdall_nb.memory.training import Training, estimate_training
 from heimdall_nb.run import atomic_text
 
 BEGIN, END = "<!-- memory -->", "<!-- memory end -->"
@@ -24,6 +27,16 @@ def beside(estimate: Estimate, measured: float) -> dict[str, Any]:
         "error": round((estimate.bytes - measured) / measured, 4),
         "parts_mb": {part.name: round(part.bytes / MIB, 1) for part in estimate.parts},
     }
+
+
+def of_training(base: str | Path, done: Mapping[str, Any]) -> dict[str, Any]:
+    """`beside` for what `training.finetune.finetune` returned; the peak is right where the process did nothing before.
+
+    Raises BadInput when the shape of `base` cannot be read.
+    """
+    where = "cpu" if done["device"] == "cpu" else "cuda"
+    knobs = done["settings"] | {"precision": done["precision"], "max_length": done["longest_row"], "where": where}
+    return beside(estimate_training(shape_of(base), Training.of(knobs)), done["training_memory_mb"] * MIB)
 
 
 def log(path: Path, run: str, found: dict[str, Any]) -> Path:

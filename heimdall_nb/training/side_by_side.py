@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ KINDS = {"4 bits": True, "full numbers": False}
 def side_by_side(
     base: Path | str, train: Path, validation: Path, folder: Path, config: FinetuneConfig
 ) -> dict[str, dict[str, Any]]:
-    """For each of `KINDS` what its training measured; each runs alone in a process of its own, so that its peak counts.
+    """For each of `KINDS` the training's report; each runs alone in a process of its own, so that its peak counts.
 
     A training that was done before with the same settings is not repeated. Raises HeimdallError when one fails.
     """
@@ -35,12 +36,13 @@ def side_by_side(
         )
         if done.returncode:
             raise HeimdallError(f"The training with {name} failed: {(done.stderr.splitlines() or ['no message'])[-1]}")
-        found[name] = _row(read_json(output / "training.json"))
+        found[name] = read_json(output / "training.json")
         shutil.rmtree(folder / "tensorboard" / output.name, ignore_errors=True)
     return found
 
 
-def _row(done: dict[str, Any]) -> dict[str, Any]:
+def compared_row(done: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a training's report is worth comparing, by names for a table."""
     last = done["evaluations"][-1]
     return {
         "base in": "NF4" if done["settings"]["load_in_4bit"] else done["precision"],
