@@ -26,6 +26,7 @@ from heimdall_nb.export.quantise import KINDS, describe, quantise
 from heimdall_nb.models.llamacpp import LlamaCppModel
 from heimdall_nb.models.transformers_model import TransformersModel
 from heimdall_nb.prompts import SPECIAL_TOKENS, chat_template, render
+from heimdall_nb.run import write_json
 
 TALKS = tiny_model.conversations(answers=True)
 TEXTS = [render(talk, generation_prompt=False) for talk in TALKS]
@@ -62,6 +63,15 @@ def test_merged_model_is_the_trained_one(base: Path, adapter: Path, merged: Path
     without = agreement(trained, TransformersModel(base), TEXTS)
     assert with_ours["mean_kl"] < 5e-5 and with_ours["top1"] > 0.97
     assert with_ours["mean_kl"] * 5 < min(with_usual["mean_kl"], without["mean_kl"])
+
+
+def test_merged_weights_are_those_of_the_training(base: Path, adapter: Path, merged: Path, tmp_path: Path) -> None:
+    told = shutil.copytree(adapter, tmp_path / "adapter")
+    write_json(told / "training.json", {"settings": {"double_quantisation": False}})
+    single = merge(base, told, tmp_path / "single")
+    theirs = TransformersModel(base, told, four_bit=True)
+    ours, doubled = (agreement(theirs, TransformersModel(folder), TEXTS) for folder in (single, merged))
+    assert ours["mean_kl"] * 5 < doubled["mean_kl"] and ours["mean_kl"] < 5e-5
 
 
 def test_merge_without_4bit_equals_base_with_adapter(base: Path, adapter: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 from heimdall_nb import prompts
 from heimdall_nb.errors import BadInput
-from heimdall_nb.models.transformers_model import add_adapter, load_4bit, load_tokenizer, load_weights
+from heimdall_nb.models.transformers_model import add_adapter, double_scales, load_4bit, load_tokenizer, load_weights
 from heimdall_nb.run import read_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -38,7 +38,7 @@ def merge(
     tokenizer = load_tokenizer(base)
     # Fresh from disk and on the CPU: 4-bit weights that have answered something may be repacked, see `load_4bit`.
     if through_4bit:
-        model = _dequantised(load_4bit(base, "cpu"), DTYPES[dtype])
+        model = _dequantised(load_4bit(base, "cpu", double=double_scales(adapter)), DTYPES[dtype])
     else:
         model = load_weights(base, DTYPES[dtype], "cpu")
     merged = add_adapter(model, adapter).merge_and_unload(safe_merge=True)

@@ -22,6 +22,7 @@ from heimdall_nb.models.protocol import Completion
 from heimdall_nb.models.stopping import cut, outcome
 from heimdall_nb.progress import plain, track
 from heimdall_nb.prompts import STOPS, Conversation, render
+from heimdall_nb.run import read_json
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
@@ -83,6 +84,12 @@ def load_4bit(path: Path | str, where: str = "", dtype: torch.dtype | None = Non
     return model
 
 
+def double_scales(adapter: Path | str | None) -> bool:
+    """Whether an adapter's 4-bit base had its scales in 8 bits, as its training.json tells; True where none does."""
+    told = Path(adapter) / "training.json" if adapter else None
+    return read_json(told)["settings"]["double_quantisation"] if told and told.is_file() else True
+
+
 def add_adapter(model: Any, adapter: Path | str) -> Any:
     """Put a PEFT adapter on a model. Raises BadInput when it is missing or does not fit the model."""
     from peft import PeftModel
@@ -118,7 +125,7 @@ class TransformersModel:
         four_bit: bool = False,
     ) -> None:
         tokenizer = load_tokenizer(path)
-        model = load_4bit(path) if four_bit else load_weights(path, dtype)
+        model = load_4bit(path, double=double_scales(adapter)) if four_bit else load_weights(path, dtype)
         model = add_adapter(model, adapter) if adapter else model
         name = name or Path(path).name + (f"+{Path(adapter).name}" if adapter else "")
         self._take(model, tokenizer, name, batch_size)
