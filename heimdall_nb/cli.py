@@ -15,6 +15,8 @@ from heimdall_nb import __version__
 from heimdall_nb.cli_generate import generate
 from heimdall_nb.cli_ladder import ladder
 from heimdall_nb.cli_memory import estimate
+from heimdall_nb.cli_query import query
+from heimdall_nb.cli_sequence import sequence
 from heimdall_nb.cli_train import train
 from heimdall_nb.errors import HeimdallError
 
@@ -302,6 +304,10 @@ def benchmark(
         found = speed.run(model, examples, items, counts, sizes, output, context=context, max_new_tokens=max_new_tokens)
     print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else speed.text(found))
 
+
+app.command()(sequence)
+
+app.command()(query)
 
 app.command()(generate)
 

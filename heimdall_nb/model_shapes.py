@@ -27,8 +27,9 @@ FIELDS = {
 
 @lru_cache(maxsize=1)
 def shapes() -> dict[str, dict[str, Any]]:
-    """The file `data/models.yaml`: for each hub id its architecture, sizes, licence and access."""
-    return yaml.safe_load((DATA / "models.yaml").read_text(encoding="utf-8"))
+    """The shapes of `data/models.yaml`: for each hub id its architecture, sizes, licence and access."""
+    document = yaml.safe_load((DATA / "models.yaml").read_text(encoding="utf-8"))
+    return {name: shape for name, shape in document.items() if name != "settings"}
 
 
 def configuration(base: str) -> Any:

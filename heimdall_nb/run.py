@@ -76,6 +76,23 @@ def read_json(path: Path) -> Any:
         raise BadInput(f"is not JSON ({problem})", str(path), "Delete it and run its stage again.") from None
 
 
+def lock(folder: Path, option: str) -> Any:
+    """Take a folder's lock for as long as the returned handle lives.
+
+    Raises BadInput when another process has it; `option` is what the user can choose another folder with.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".lock").open("a+")
+    except OSError as problem:
+        raise BadInput(f"cannot be written ({problem.strerror})", str(folder), f"Choose another {option}.") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise BadInput("is in use by another process", str(folder), f"Wait for it, or choose {option}.") from None
+    return handle
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, or of all files of a folder with their names; empty text where there is nothing."""
     digest = hashlib.sha256()
@@ -154,13 +171,7 @@ class Run:
 
     def lock(self) -> Any:
         """Take the run's lock for as long as the returned handle lives. Raises BadInput when another process has it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        handle = (self.path / ".lock").open("a+")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise BadInput("is in use by another process", str(self.path), "Wait for it, or choose --run.") from None
-        return handle
+        return lock(self.path, "--run")
 
     def fresh(self, stage: str, parameters: Mapping[str, Any], source: str) -> bool:
         """True when the stage finished with these parameters and source, and inputs and outputs are unchanged."""

@@ -40,6 +40,19 @@ if ! .venv/bin/python -c 'import llama_cpp' 2>/dev/null; then
     "${pip[@]}" install -q -c constraints.txt llama-cpp-python
 fi
 
+# MariaDB's programs, without a service: the SQL track starts a private server where they are, and runs on SQLite elsewhere.
+if ! PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v mariadbd >/dev/null; then
+  apt="apt-get install -qq -y --no-install-recommends mariadb-server-core mariadb-client-core"
+  if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] && [ -z "${HEIMDALL_NO_APT:-}" ]; then
+    say "installing MariaDB's programs (HEIMDALL_NO_APT=1 leaves them out)"
+    export DEBIAN_FRONTEND=noninteractive
+    timeout 300 bash -c "$apt || { apt-get update -qq && $apt; }" >/dev/null 2>&1 </dev/null ||
+      say "MariaDB cannot be installed here: its tests are skipped, those of SQLite run"
+  else
+    say "MariaDB is not here: its tests are skipped, those of SQLite run; as root: ${apt/ -qq -y/}"
+  fi
+fi
+
 say "installing the other packages (about a minute)"
 "${pip[@]}" install -q -c constraints.txt -e '.[dev]'
 touch .venv/installed

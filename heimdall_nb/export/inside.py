@@ -8,7 +8,7 @@ from typing import Any
 
 import gguf
 
-from heimdall_nb.models.llamacpp import check_gguf
+from heimdall_nb.models.gguf_path import check_gguf
 
 LISTS = 8  # a longer list is only counted
 

@@ -135,7 +135,7 @@ def shape_from(name: str, found: Mapping[str, Any], head_dim: int | None = None)
 
 
 def _of_gguf(path: Path) -> Shape:
-    from heimdall_nb.models.llamacpp import check_gguf
+    from heimdall_nb.models.gguf_path import check_gguf
 
     check_gguf(path)
     import gguf

@@ -10,7 +10,7 @@ import ctypes
 import time
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 
 from heimdall_nb import hardware
 from heimdall_nb.errors import BadInput, HeimdallError
+from heimdall_nb.models.gguf_path import check_gguf
 from heimdall_nb.models.protocol import Completion
 from heimdall_nb.models.stopping import cut, outcome
 from heimdall_nb.progress import track
@@ -44,20 +45,6 @@ def _collect(level: int, text: bytes, _: Any) -> None:
 
 # llama.cpp prints pages to stderr; this keeps its errors and drops the rest. The module keeps the callback alive.
 c.llama_log_set(_collect, ctypes.c_void_p(0))
-
-
-def check_gguf(path: Path | str) -> Path:
-    """The path of a GGUF file. Raises BadInput when there is none or it does not begin as one."""
-    path = Path(path)
-    try:
-        with path.open("rb") as handle:
-            magic = handle.read(4)
-    except OSError as problem:
-        what = f"cannot be read ({problem.strerror})"
-        raise BadInput(what, str(path), "Give the path of a GGUF file; notebook 04 writes them.") from None
-    if magic != b"GGUF":
-        raise BadInput("is not a GGUF file", str(path), "Notebook 04 writes GGUF files from a trained model.")
-    return path
 
 
 def threads_for(path: Path) -> int:
@@ -107,8 +94,9 @@ class LlamaCppModel:
     """A GGUF file answering in process; not for several threads at once.
 
     `context` is the window in tokens (prompt and answer), `threads` defaults to 1 for files under 100 MB, where more
-    are slower, `batch` is how many tokens of a prompt are read in one call. An answer is the same whatever was asked
-    before. `phases` tells where the time of the last answer went. Raises BadInput for a missing or damaged file.
+    are slower, `batch` is how many tokens of a prompt are read in one call. `options` are further fields of llama.cpp's
+    parameters of a model or a context, by its names. An answer is the same whatever was asked before. `phases` tells
+    where the time of the last answer went. Raises BadInput for a missing or damaged file.
     """
 
     def __init__(
@@ -118,13 +106,14 @@ class LlamaCppModel:
         threads: int | None = None,
         name: str | None = None,
         batch: int = BATCH,
+        options: Mapping[str, int | bool] | None = None,
     ) -> None:
         self.path = check_gguf(path)
         for what, number, usual in (("context", context, 2048), ("batch", batch, BATCH)):
             if number < 1:
                 raise BadInput(f"{number} is no number of tokens", what, f"Give a positive number, such as {usual}.")
         self.name = name or self.path.stem
-        self.context, self.batch = context, batch
+        self.context, self.batch, self.options = context, batch, options or {}
         self.threads = threads or threads_for(self.path)
         self._model = self._context = None
         self._head: tuple[int, ...] = ()  # tokens at the start of the cache that the next prompt may share
@@ -134,7 +123,7 @@ class LlamaCppModel:
         self._single = c.llama_batch_get_one(self._next, 1)
         self.phases = Phases(0.0, 0.0, 0.0)
         errors.clear()
-        settings = c.llama_model_default_params()
+        settings = self._with_options(c.llama_model_default_params())
         self._model = c.llama_model_load_from_file(str(self.path).encode(), settings)
         if not self._model:
             reason = f" ({errors[0].rsplit(': ', 1)[-1]})" if errors else ""
@@ -224,11 +213,18 @@ class LlamaCppModel:
         settings.n_ctx = self.context
         settings.n_batch = settings.n_ubatch = self.batch
         settings.n_threads = settings.n_threads_batch = self.threads
-        context = c.llama_init_from_model(self._model, settings)
+        context = c.llama_init_from_model(self._model, self._with_options(settings))
         if not context:
             self.close()
             raise BadInput(f"has no room for {self.context} tokens", str(self.path), "Choose a smaller context.")
         return context
+
+    def _with_options(self, settings: Any) -> Any:
+        """llama.cpp's parameters with those of `options` that are among their fields."""
+        for name, value in self.options.items():
+            if hasattr(settings, name):
+                setattr(settings, name, value)
+        return settings
 
     @contextmanager
     def _grammar(self, grammar: str | None) -> Iterator[Any]:

@@ -1,0 +1,1 @@
+"""Sequences of prompts in which each sees the answers before it, in one long window of llama.cpp."""
