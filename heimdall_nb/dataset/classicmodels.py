@@ -21,6 +21,7 @@ FIRST_DAY, LAST_DAY = date(2003, 1, 6), date(2005, 5, 31)
 ORDERS, ORDER_LINES, PAYMENTS = 326, 2996, 273
 CUSTOMERS_WITH_ORDERS = 98
 CUSTOMERS_WITHOUT_REP = 22  # all of them without orders
+LATE_ORDERS = 7  # shipped after the day on which they were required
 
 
 @cache
@@ -71,7 +72,10 @@ def _column_text(table: Table, column: str) -> str:
 
 
 def classicmodels(seed: int = 7) -> Database:
-    """The database with synthetic rows: 122 customers, 110 products, 326 orders with 2,996 lines, 273 payments."""
+    """The database with synthetic rows: 122 customers, 110 products, 326 orders with 2,996 lines, 273 payments.
+
+    As in the original, some customers never order, one product is never ordered, and a few orders are late.
+    """
     pools = _read("pools.yaml")
     offices = list(_offices(pools, _random(seed, "offices")))
     employees = list(_employees(pools, _random(seed, "employees")))
@@ -182,10 +186,12 @@ def _orders(pools: dict[str, Any], customers: list[Row], rng: Random) -> Iterato
     asked = buyers + [rng.choice(buyers) for _ in range(ORDERS - len(buyers))]
     rng.shuffle(asked)
     days = sorted(rng.randint(0, (LAST_DAY - FIRST_DAY).days) for _ in range(ORDERS))
+    late = set(rng.sample(range(ORDERS), LATE_ORDERS))
     for index, (day, status) in enumerate(zip(days, _statuses(pools["statuses"], rng), strict=True)):
         ordered = FIRST_DAY + timedelta(days=day)
         required = ordered + timedelta(days=rng.randint(6, 10))
-        sent = ordered + timedelta(days=rng.randint(1, 6))
+        sent = required if index in late else ordered
+        sent += timedelta(days=rng.randint(1, 6))
         shipped = sent.isoformat() if status in ("Shipped", "Resolved", "Disputed") else None
         comment = rng.choice(pools["comments"][status])
         yield 10100 + index, ordered.isoformat(), required.isoformat(), shipped, status, comment, asked[index]
@@ -201,6 +207,8 @@ def _statuses(special: dict[str, int], rng: Random) -> list[str]:
 
 
 def _order_lines(orders: list[Row], products: list[Row], rng: Random) -> Iterator[Row]:
+    unsold = rng.choice(products)
+    sold = [product for product in products if product is not unsold]
     counts = [rng.randint(1, 16) for _ in orders]
     while (missing := ORDER_LINES - sum(counts)) != 0:
         index = rng.randrange(len(counts))
@@ -208,7 +216,7 @@ def _order_lines(orders: list[Row], products: list[Row], rng: Random) -> Iterato
         if 1 <= counts[index] + step <= 18:
             counts[index] += step
     for order, count in zip(orders, counts, strict=True):
-        for place, product in enumerate(rng.sample(products, count), start=1):
+        for place, product in enumerate(rng.sample(sold, count), start=1):
             quantity = rng.randint(20, 50) if rng.random() < 0.96 else rng.randint(6, 97)
             yield order[0], product[0], quantity, round(product[8] * rng.uniform(0.8, 1.0), 2), place
 

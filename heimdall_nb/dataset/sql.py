@@ -1,6 +1,7 @@
 """Questions about classicmodels with their MySQL SELECTs: templates filled with values, each answer checked by running.
 
-The templates and the values are in data/sql/questions.yaml, which also says how they are written.
+The templates and the values are in data/sql/questions.yaml, which also says how they are written. The test set and what
+goes with it have templates of their own: see sql_curated.py.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -20,6 +22,7 @@ from sqlglot import exp
 from heimdall_nb.dataset.classicmodels import family, schema_text
 from heimdall_nb.dataset.example import Example, normalise
 from heimdall_nb.dataset.generate import answer_hash, degenerate
+from heimdall_nb.dataset.sql_forms import constructs, kind
 from heimdall_nb.engines.graph import Refusal, Rows
 from heimdall_nb.engines.sql import SqlEngine
 from heimdall_nb.errors import BadInput, HeimdallError
@@ -31,6 +34,7 @@ QUESTIONS = DATA / "sql" / "questions.yaml"
 MAX_RESULT_ROWS = 200  # a longer result is no answer that a person reads
 TRIES = 60  # draws for one example before its template counts as used up
 _SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
 
 
@@ -45,7 +49,10 @@ class Option:
 
 @dataclass(frozen=True)
 class Template:
-    """A question type with its wordings and the SELECT that answers it; `below` names slots that must increase."""
+    """A question type with its wordings and the SELECT that answers it; `below` names slots that must increase.
+
+    Without a type, the kind of the query is its type (`sql_forms.kind`).
+    """
 
     id: str
     type: str
@@ -56,15 +63,17 @@ class Template:
 
 
 @cache
-def _document() -> dict[str, Any]:
-    return yaml.safe_load(QUESTIONS.read_text(encoding="utf-8"))
+def _document(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def templates() -> list[Template]:
-    """All templates, in the order of the file."""
+def templates(path: Path = QUESTIONS) -> list[Template]:
+    """All templates of a file, in its order."""
     return [
-        Template(t["id"], t["type"], tuple(t["questions"]), t["sql"], t["slots"], tuple(t.get("below", ())))
-        for t in _document()["templates"]
+        Template(
+            t["id"], t.get("type", ""), tuple(t["questions"]), t["sql"], t.get("slots", {}), tuple(t.get("below", ()))
+        )
+        for t in _document(path)["templates"]
     ]
 
 
@@ -73,9 +82,9 @@ def question_types() -> list[str]:
     return list(dict.fromkeys(t.type for t in templates()))
 
 
-def slot_values(engine: SqlEngine) -> dict[str, list[Option]]:
-    """What each slot can hold, with the values that the loaded database has."""
-    return {name: _options(name, spec, engine) for name, spec in _document()["values"].items()}
+def slot_values(engine: SqlEngine, path: Path = QUESTIONS) -> dict[str, list[Option]]:
+    """What each slot of a file can hold, with the values that the loaded database has."""
+    return {name: _options(name, spec, engine) for name, spec in _document(path)["values"].items()}
 
 
 def _options(name: str, spec: dict[str, Any], engine: SqlEngine) -> list[Option]:
@@ -136,7 +145,7 @@ def generate_sql(examples: int, seed: int, engine: SqlEngine) -> list[Example]:
             break
         kind = open_types[index % len(open_types)]
         template = rng.choice(by_type[kind])
-        example = _draw(template, values, rng, engine, made)
+        example = draw(template, values, rng, engine, made)
         if example is None:
             by_type[kind].remove(template)
         else:
@@ -148,29 +157,49 @@ def generate_sql(examples: int, seed: int, engine: SqlEngine) -> list[Example]:
     return chosen
 
 
-def _draw(
-    template: Template, values: dict[str, list[Option]], rng: Random, engine: SqlEngine, made: Mapping[str, Example]
+def draw(
+    template: Template,
+    values: Mapping[str, Sequence[Option]],
+    rng: Random,
+    engine: SqlEngine,
+    made: Mapping[str, Example],
+    max_rows: int = MAX_RESULT_ROWS,
 ) -> Example | None:
-    """A new example of the template; None when none was found in `TRIES` draws."""
+    """A new example of the template, whose question is none of `made`; None when none was found in `TRIES` draws.
+
+    Its rows tell something (`degenerate`), are at most `max_rows`, and are as many as a LIMIT allows.
+    Raises BadInput for a statement that the engine refuses for another reason than its size.
+    """
     for _ in range(TRIES):
         slots = {slot: rng.choice(values[name]) for slot, name in template.slots.items()}
         wording = rng.randrange(len(template.questions))
         question = fill(template.questions[wording], slots, sql=False).replace("..", ".")
-        if normalise(question) in made or not _increasing([slots[name].sql for name in template.below]):
+        if normalise(question) in made or not _fitting(template, slots):
             continue
         query = fill(template.sql, slots, sql=True)
-        result = engine.run(query, max_rows=MAX_RESULT_ROWS)
+        result = engine.run(query, max_rows=max_rows)
         if isinstance(result, Refusal):
             if result.kind == "limit":
                 continue
-            raise BadInput(f"{query} is refused ({result.message})", f"{QUESTIONS}, template {template.id}")
-        if not degenerate(result):
+            raise BadInput(f"{query} is refused ({result.message})", f"template {template.id}", "Mend the template.")
+        if not degenerate(result) and len(result.rows) >= _least_rows(query):
             return _example(template, wording, question, query, result)
     return None
 
 
-def _increasing(numbers: Sequence[str]) -> bool:
-    return all(float(a) < float(b) for a, b in zip(numbers, numbers[1:], strict=False))
+def _fitting(template: Template, slots: Mapping[str, Option]) -> bool:
+    """Slots of one list hold different values, and those of `below` increase."""
+    if len({(template.slots[slot], option.sql) for slot, option in slots.items()}) < len(slots):
+        return False
+    bounds = [slots[name].fields["raw"] for name in template.below]
+    keys = [float(bound) if _NUMBER.fullmatch(bound) else bound for bound in bounds]
+    return all(a < b for a, b in zip(keys, keys[1:], strict=False))
+
+
+def _least_rows(query: str) -> int:
+    """The rows that the LIMIT of a query asks for; 1 without LIMIT."""
+    found = re.search(r"\bLIMIT (\d+)(?: OFFSET \d+)?$", query)
+    return int(found[1]) if found else 1
 
 
 def _example(template: Template, wording: int, question: str, query: str, result: Rows) -> Example:
@@ -178,7 +207,7 @@ def _example(template: Template, wording: int, question: str, query: str, result
         instruction=TASKS["sql"],
         input=question,
         output=query,
-        category=template.type,
+        category=template.type or kind(query),
         context_size="medium",
         part="sql",
         graph="classicmodels",
@@ -187,8 +216,17 @@ def _example(template: Template, wording: int, question: str, query: str, result
         style=f"wording {wording + 1}",
         dialect="mysql",
         check="executed",
-        answer=answer_hash(result, ordered=" ORDER BY " in query),
+        answer=result_hash(query, result),
     ).with_id()
+
+
+def result_hash(query: str, result: Rows) -> str:
+    """A hash of the rows of a query: as a list where it orders them, else as a bag; numbers to 6 decimals.
+
+    The sum of binary floats depends on their order and on the library that adds them; all of classicmodels is cents.
+    """
+    rows = tuple(tuple(round(v, 6) if isinstance(v, float) else v for v in row) for row in result.rows)
+    return answer_hash(Rows(result.columns, rows), ordered="ORDER BY" in constructs(query))
 
 
 def split_sql(
