@@ -27,6 +27,7 @@ __all__ = [
     "reads_nothing",
     "same_result",
     "tells_nothing",
+    "with_ties",
 ]
 
 MAX_CHECKS = 5040  # partial column orders tried before two results count as different
@@ -189,10 +190,10 @@ def expectation(query: str, run: Callable[[str], Rows | Refusal]) -> Expectation
     more = run(shown.query) if shown is not None else None
     if shown is None or not isinstance(more, Rows):
         return exact
-    return _with_ties(exact, shown, more) or exact
+    return with_ties(exact, shown, more) or exact
 
 
-def _with_ties(exact: Expectation, shown: Variant, more: Rows) -> Expectation | None:
+def with_ties(exact: Expectation, shown: Variant, more: Rows) -> Expectation | None:
     """The expectation with tie groups from the variant's rows, or None where these are not the gold's."""
     names, width, rows = list(more.columns), len(exact.rows.columns), exact.rows.rows
     if any(isinstance(key, str) and key not in names for key in shown.keys):

@@ -16,13 +16,14 @@ from heimdall_nb.dataset.benchmark import BENCHMARK, SETS, benchmark
 from heimdall_nb.dataset.example import Example, load
 from heimdall_nb.dataset.generate import answer_hash
 from heimdall_nb.dataset.runtime import to_runtime
+from heimdall_nb.dataset.sql_curated import DATABASE_SEED
 from heimdall_nb.domains import is_other
 from heimdall_nb.engines.arcadedb import ArcadeDB
 from heimdall_nb.engines.choose import graph_engine
 from heimdall_nb.engines.cypher_tokens import writes
 from heimdall_nb.engines.graph import GraphEngine
 from heimdall_nb.errors import BadInput
-from heimdall_nb.evaluation import domain_scores, page, parallel, runtime
+from heimdall_nb.evaluation import domain_scores, page, parallel, runtime, sql_evaluate
 from heimdall_nb.evaluation.answers import answer_examples, executable
 from heimdall_nb.evaluation.errors import analyse, is_cypher
 from heimdall_nb.evaluation.lint import Hint, hints, plan_hints
@@ -71,9 +72,11 @@ def open_examples(name: str) -> tuple[list[Example], int, Path]:
     """
     if name in SETS:
         return benchmark(name), BENCHMARK_SEED, BENCHMARK / "suites" / f"{name}.json"
+    if name == sql_evaluate.SET:
+        return sql_evaluate.open_set(), DATABASE_SEED, sql_evaluate.SUITE
     if not Path(name).suffix and not Path(name).exists():
         what = f"{name!r} is neither a benchmark set nor a file"
-        raise BadInput(what, "--examples", f"Choose one of {', '.join(SETS)}, or give a JSONL file.")
+        raise BadInput(what, "--examples", f"Choose one of {', '.join([*SETS, 'sql'])}, or give a JSONL file.")
     return load(Path(name)), OWN_SEED, Path(name).with_suffix(".suite.json")
 
 
@@ -124,7 +127,7 @@ def _check(examples: Sequence[Example]) -> None:
         raise BadInput("there are no items", "examples", "Give a file with examples, or more --items.")
     sql = next((example for example in examples if example.part == "sql" or example.task == "sql"), None)
     if sql:
-        raise BadInput("is SQL", f"example {sql.id}", "Score SQL with `heimdall sql`.")
+        raise BadInput("is SQL", f"example {sql.id}", "Score SQL apart: `heimdall evaluate --examples sql`.")
 
 
 def score(
@@ -256,6 +259,8 @@ def text(found: Mapping[str, Any]) -> str:
 
     if "domain" in found:
         return domain_scores.text(found)
+    if "level" in found:
+        return sql_evaluate.text(found)
     names = {"va": "valid answers, VA", "ex": "execution accuracy, EX", "ts": "test suite, TS", "em": "exact match, EM"}
     rows = [(said, percent(found[name])) for name, said in names.items()]
     rows.append(("floor (constant answer)", percent(found["floor"])))
@@ -298,6 +303,13 @@ def run(
     but actions.
     """
     examples, default_seed, default_suite = open_examples(examples_name)
+    if sql_evaluate.is_sql(examples):
+        if runtime_form:
+            raise BadInput("is for Cypher", "--format", f"{examples_name} is SQL.")
+        asked, tokens = examples[: items or None], settings.get("max_new_tokens", 192)
+        with closing(open_model(model_path, context)) as model:
+            name = Path(examples_name).name
+            return Evaluation(*sql_evaluate.run(model, asked, name, output, model_path, suite_path, engine_uri, tokens))
     _check(examples)
     if any(map(is_other, examples)):
         if suite_path or engine_uri or runtime_form:
