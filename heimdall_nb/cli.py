@@ -15,7 +15,9 @@ from heimdall_nb import __version__
 from heimdall_nb.cli_generate import generate
 from heimdall_nb.cli_ladder import ladder
 from heimdall_nb.cli_memory import estimate
+from heimdall_nb.cli_profile import profile
 from heimdall_nb.cli_query import query
+from heimdall_nb.cli_recommend import recommend
 from heimdall_nb.cli_sequence import sequence
 from heimdall_nb.cli_train import train
 from heimdall_nb.errors import HeimdallError
@@ -123,10 +125,10 @@ def _stage_verb(name: str, number: str, summary: str) -> None:
 
 app.command()(train)
 app.command()(estimate)
+app.command()(recommend)
 
 for _name, _number, _summary in (
     ("export", "04", "Merge, write GGUF, quantise, and prove that the file is the model that was trained"),
-    ("profile", "06", "Measure lengths, memory and speed against the context size"),
     ("baselines", "07", "Compare prompting, ReAct, voting and grammars with the fine-tuned model, on one leader board"),
     ("sql", "08", "Train and score the text-to-SQL track"),
     ("deploy", "09", "Write the folder that NornicDB uses"),
@@ -134,6 +136,7 @@ for _name, _number, _summary in (
     _stage_verb(_name, _number, _summary)
 
 app.command()(ladder)
+app.add_typer(profile, name="profile")
 
 
 @app.command()
@@ -159,7 +162,7 @@ def evaluate(
         Path | None, typer.Option(help="GGUF file, or folder of a Hugging Face model; without it, notebook 05 runs")
     ] = None,
     examples: Annotated[
-        str, typer.Option(help="benchmark set (iid, template, graph, style, operations) or JSONL file")
+        str, typer.Option(help="benchmark set (iid, template, graph, style, operations, sql) or JSONL file")
     ] = "iid",
     suite: Annotated[Path | None, typer.Option(help="test suite for TS; the committed one where there is one")] = None,
     items: Annotated[int, typer.Option(min=0, help="ask only the first so many; 0 for all")] = 0,
@@ -175,7 +178,11 @@ def evaluate(
         str, typer.Option(help="embedding model: folder or hub name; empty for the usual one, none for no similarity")
     ] = "",
     engine: Annotated[
-        str, typer.Option(help="bolt://… of a scratch database (Neo4j, NornicDB, Memgraph); empty for the embedded one")
+        str,
+        typer.Option(
+            help="bolt://… of a scratch database (Neo4j, NornicDB, Memgraph); for SQL mysql://…, private or sqlite; "
+            "empty for our own"
+        ),
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the summary as JSON")] = False,
     format_: Format = "cypher",

@@ -54,11 +54,17 @@ def bars(
     return fig
 
 
-def show(fig: Any, path: Path, alt: str) -> None:
-    """Save the figure as PNG of 256 colours at `path`, and display it with its alternative text."""
+def save(fig: Any, path: Path) -> Path:
+    """Save the figure as PNG of 256 colours at `path`, and free it."""
     fig.savefig(path, dpi=110)
     plt.close(fig)
     # A page holds each figure as text, and a run keeps it three times: a palette takes a third of the bytes.
     Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
+    return path
+
+
+def show(fig: Any, path: Path, alt: str) -> None:
+    """`save` the figure at `path`, and display it with its alternative text."""
+    save(fig, path)
     image = base64.b64encode(path.read_bytes()).decode()
     display(HTML(f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{image}" style="max-width: 100%">'))

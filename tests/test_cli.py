@@ -14,7 +14,7 @@ from heimdall_nb.run import ROOT
 
 VERBS = (
     "doctor generate validate correct split add-queries distil base train export ladder evaluate profile baselines sql "
-    "deploy ask serve benchmark sequence query run".split()
+    "deploy ask serve benchmark sequence query recommend run".split()
 )
 GOOD = {
     "instruction": "Write",

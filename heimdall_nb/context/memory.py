@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +9,10 @@ from typing import Any
 
 import yaml
 
-from heimdall_nb.errors import BadInput, HeimdallError
+from heimdall_nb.context import child
+from heimdall_nb.errors import BadInput
 from heimdall_nb.progress import track
-from heimdall_nb.run import DATA, ROOT
+from heimdall_nb.run import DATA
 
 MIB, GIB = 2**20, 2**30
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)  # 4-bit values, 8-bit scales per 64, 32-bit scales per 256 of those
@@ -170,7 +167,7 @@ def measure(
     rows = []
     for context in track(list(contexts), "context sizes"):
         task = {"gguf": str(path), "context": context, "new_tokens": new_tokens, "repeats": repeats, "threads": threads}
-        found = _in_child(task, seconds)
+        found = child.run("heimdall_nb.context.measure", task, seconds)
         weights, cache = path.stat().st_size / MIB, shape.cache_bytes(context) / MIB
         rows.append(
             {
@@ -185,18 +182,3 @@ def measure(
             }
         )
     return rows
-
-
-def _in_child(task: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """Run `heimdall_nb.context.measure` on a task in a fresh process; its last line of output is the result."""
-    command = [sys.executable, "-m", "heimdall_nb.context.measure", json.dumps(task)]
-    environment = os.environ | {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(task["threads"])}
-    where = f"context {task['context']}"
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=ROOT, env=environment)
-    except subprocess.TimeoutExpired:
-        raise HeimdallError(f"{where}: the measurement took more than {seconds:g} seconds") from None
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
-        raise HeimdallError(f"{where}: the measurement failed: {lines[-1]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])

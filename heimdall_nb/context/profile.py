@@ -5,32 +5,47 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 from heimdall_nb import prompts
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.errors import BadInput
+from heimdall_nb.progress import track
 
 Tokenise = Callable[[str], Sequence[int]]
+Counts = Callable[[Sequence[str]], Sequence[int]]
+CHUNK = 4096  # texts that are counted at once
 SIZES = (512, 1024, 2048, 4096, 8192, 16384, 32768)
 PARTS = ("schema", "question", "answer", "prompt")
 
 
-def lengths(tokenise: Tokenise, examples: Sequence[Example]) -> dict[str, list[int]]:
+def lengths(tokenise: Tokenise, examples: Sequence[Example], counts: Counts | None = None) -> dict[str, list[int]]:
     """Tokens of each example's schema, question, answer and whole prompt (chat format included, answer excluded).
 
-    `tokenise` gives the token ids of a text, e.g. `LlamaCppModel.tokens`. Raises BadInput when there are no examples.
+    `tokenise` gives the token ids of a text, e.g. `LlamaCppModel.tokens`; `counts` the numbers of tokens of many texts,
+    where a tokenizer does that faster than one by one. Raises BadInput when there are no examples.
     """
     if not examples:
         raise BadInput("holds no examples", "dataset", "Run stage 02 first.")
-    count = cache(lambda text: len(tokenise(text)))  # schemas repeat in every example
-    found: dict[str, list[int]] = {part: [] for part in PARTS}
-    for example in examples:
-        conversation = prompts.conversation(example.input, example.schema, example.task)
-        texts = (example.schema, example.input, example.output, prompts.render(conversation))
-        for part, text in zip(PARTS, texts, strict=True):
-            found[part].append(count(text))
+    # A turn begins with a special token, and no other token goes across it: the turns are counted one by one.
+    apart = len(tokenise(prompts.TURN_START)) == 1
+    rows = [_texts(example, apart) for example in examples]
+    texts = list(dict.fromkeys(text for row in rows for text in row))  # schemas repeat in every example
+    known = {"": 0}
+    for at in track(range(0, len(texts), CHUNK), "token lengths"):
+        part = texts[at : at + CHUNK]
+        known |= zip(part, counts(part) if counts else [len(tokenise(text)) for text in part], strict=True)
+    known[""] = 0
+    found: dict[str, list[int]] = {part: [known[row[place]] for row in rows] for place, part in enumerate(PARTS)}
+    found["prompt"] = [known[row[-2]] + known[row[-1]] for row in rows]
     return found
+
+
+def _texts(example: Example, apart: bool) -> tuple[str, ...]:
+    """Schema, question, answer, and the prompt in two parts: all turns but the last, and the last; or whole."""
+    *before, asked = prompts.conversation(example.input, example.schema, example.task)
+    head, tail = prompts.render(before, generation_prompt=False), prompts.render([asked])
+    turns = (head, tail) if apart else ("", head + tail)
+    return (example.schema, example.input, example.output, *turns)
 
 
 def percentile(values: Sequence[int], share: float) -> int:
@@ -70,19 +85,22 @@ def recommend(
     max_new_tokens: int,
     declared: int | None = None,
     sizes: Sequence[int] = SIZES,
+    share: float = 1.0,
 ) -> Recommendation:
     """The smallest size that holds the longest prompt and `max_new_tokens` more, with what the p95 would have needed.
 
-    `declared` is the context that the model was made for; a larger need is said in the reason.
+    `declared` is the context that the model was made for; a larger need is said in the reason. With a `share` below 1
+    the longest prompts may be beyond the size, so many that this share (0 to 1) is within it.
     Raises BadInput when no size is large enough.
     """
-    longest, p95 = max(prompt_tokens), percentile(prompt_tokens, 0.95)
+    longest, p95 = percentile(prompt_tokens, share), percentile(prompt_tokens, 0.95)
     need = longest + max_new_tokens
     context = _smallest(need, sizes)
     if context is None:
         raise BadInput(f"needs {need} tokens, more than {max(sizes)}", "longest prompt", "Shorten the schema text.")
+    which = "the longest" if share == 1 else f"{share:.4g} of all"
     reason = (
-        f"{context} is the smallest size that holds the longest of {len(prompt_tokens)} prompts "
+        f"{context} is the smallest size that holds {which} of {len(prompt_tokens)} prompts "
         f"({longest} tokens) and {max_new_tokens} tokens of answer"
     )
     usual = _smallest(p95 + max_new_tokens, sizes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -11,6 +13,8 @@ from heimdall_nb.errors import BadInput
 from heimdall_nb.memory.parts import GIB, MIB, Part
 from heimdall_nb.run import DATA
 
+SIZE = r"(\d+)\s*gi?b\b"
+MAKERS = {"nvidia", "geforce", "apple", "tesla", "gpu"}  # words that tell no card from another
 SHARED = 0.75  # of a Mac's memory is the model's; the rest stays with the system
 
 
@@ -30,12 +34,41 @@ def overhead(stage: str, where: str) -> Part:
 
 
 def card(name: str) -> dict[str, Any]:
-    """A card of the file: `memory` in GiB, `bandwidth` in GB/s, `kind`. Raises BadInput for an unknown one."""
-    cards = figures()["cards"]
-    known = {key.lower(): key for key in cards}
-    if name.lower() not in known:
-        raise BadInput(f"{name!r} is not in data/hardware.yaml", "--hardware", f"Choose from {', '.join(cards)}.")
-    return cards[known[name.lower()]]
+    """A card of the file: `memory` in GiB, `bandwidth` in GB/s, `teraflops`, `kind`; `name` as `named` takes it.
+
+    A size in the name (`RTX 3060 12GB`) is the card's memory. Raises BadInput for an unknown one.
+    """
+    spec = figures()["cards"][card_name(name)]
+    size = re.search(SIZE, name, re.IGNORECASE)
+    return spec | ({"memory": float(size[1])} if size else {})
+
+
+def card_name(name: str) -> str:
+    """The name in the file of a card that is called otherwise. Raises BadInput for an unknown one."""
+    return named(name, figures()["cards"], "--hardware")
+
+
+def named(text: str, names: Iterable[str], option: str) -> str:
+    """The one of `names` that a text means: the same words, or some of them; maker and memory do not count.
+
+    Raises BadInput, with all that is known, where none or several are meant.
+    """
+    names = list(names)
+    given = _words(text)
+    same = [name for name in names if name.lower() == text.strip().lower()] or [n for n in names if _words(n) == given]
+    some = same or [name for name in names if given and all(_among(word, _words(name)) for word in given)]
+    if len(some) != 1:
+        what = f"{text!r} may be {' or '.join(some)}" if some else f"{text!r} is not in data/hardware.yaml"
+        raise BadInput(what, option, f"Choose from {', '.join(names)}.")
+    return some[0]
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", re.sub(SIZE, " ", text.lower()))) - MAKERS
+
+
+def _among(word: str, words: set[str]) -> bool:
+    return word in words or (len(word) > 3 and any(other.startswith(word) for other in words))
 
 
 def usable(spec: dict[str, Any]) -> float:

@@ -50,7 +50,8 @@ def _where(spec: dict[str, Any]) -> str:
     return "cuda" if spec["kind"] == "cuda" else "cpu"
 
 
-def _settings(preset: str, spec: dict[str, Any], **changes: Any) -> tuple[Shape, Training]:
+def settings(preset: str, spec: dict[str, Any], **changes: Any) -> tuple[Shape, Training]:
+    """A preset's base and its QLoRA settings on a machine, with checkpointing; `changes` by the names of the knobs."""
     precision = "bf16" if spec["kind"] == "cuda" else "fp32"
     knobs = {"load_in_4bit": True, "checkpointing": True, "where": _where(spec), "precision": precision}
     return of_preset(preset, **knobs | changes)
@@ -59,7 +60,7 @@ def _settings(preset: str, spec: dict[str, Any], **changes: Any) -> tuple[Shape,
 def _largest_trained(name: str) -> tuple[Shape, list[str]] | None:
     spec = card(name)
     for preset in reversed(figures()["ladder"]):
-        shape, training = _settings(preset, spec)
+        shape, training = settings(preset, spec)
         rows = training.batch_size * training.accumulation
         for length in (training.max_length, training.max_length // 2):
             fits = recommended_batch(shape, replace(training, max_length=length), usable(spec), rows)
@@ -72,7 +73,7 @@ def _largest_trained(name: str) -> tuple[Shape, list[str]] | None:
 
 def _guide_fits(name: str, said: dict[str, Any]) -> str:
     spec = card(name)
-    shape, training = _settings(said["preset"], spec, max_length=said["context"], batch_size=1)
+    shape, training = settings(said["preset"], spec, max_length=said["context"], batch_size=1)
     need = estimate_training(shape, training).bytes
     return f"{'yes' if need <= 0.9 * usable(spec) else 'no'} ({need / GIB:.1f} GiB)"
 
@@ -99,7 +100,7 @@ def use_table() -> list[dict[str, Any]]:
     """One row a use: its preset at its context, in training (QLoRA, one row at once) and in use (Q4_K_M), on a GPU."""
     rows = []
     for use, spec in figures()["uses"].items():
-        shape, training = _settings(spec["preset"], {"kind": "cuda"}, max_length=spec["context"], batch_size=1)
+        shape, training = settings(spec["preset"], {"kind": "cuda"}, max_length=spec["context"], batch_size=1)
         rows.append(
             {
                 "use": use,

@@ -1,0 +1,89 @@
+"""The verb `profile`: notebook 06, or one of its parts for files of your own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+profile = typer.Typer(invoke_without_command=True)
+Json = Annotated[bool, typer.Option("--json", help="print the figures as JSON")]
+BASE = "heimdall-nano-base"
+
+
+@profile.callback()
+def whole(
+    context: typer.Context,
+    run: Annotated[str, typer.Option("--run", help="folder under reports/ that the stage reads and writes")] = "",
+    preset: Annotated[str, typer.Option(help="preset of data/presets.yaml")] = "nano",
+    set_: Annotated[list[str] | None, typer.Option("--set", help="knob=value; repeatable; see CONFIG.md")] = None,
+    force: Annotated[bool, typer.Option("--force", help="run although nothing changed")] = False,
+) -> None:
+    """Measure lengths, memory and speed against the context size (notebook 06); or one of them, of your own files."""
+    if context.invoked_subcommand is None:
+        from heimdall_nb.cli import stage
+
+        stage("06", run, preset, set_, force)
+
+
+@profile.command()
+def lengths(
+    data: Annotated[Path, typer.Argument(help="JSONL of examples, a query log, Cypher text, or a question a line")],
+    tokenizer: Annotated[str, typer.Option(help="model folder, hub id or GGUF file")] = BASE,
+    form: Annotated[str, typer.Option(help="auto, examples, log or lines")] = "auto",
+    schema: Annotated[Path | None, typer.Option(help="text file: the schema of items that have none")] = None,
+    max_length: Annotated[int, typer.Option(min=1, help="tokens of a training row")] = 1280,
+    context: Annotated[int, typer.Option(min=0, help="tokens of the context in use; 0: the recommended one")] = 0,
+    max_new_tokens: Annotated[int, typer.Option(min=0, help="longest answer; 0: the longest one of the file")] = 0,
+    share: Annotated[float, typer.Option(min=0.5, max=1, help="of the prompts that the context must hold")] = 1.0,
+    output: Annotated[Path | None, typer.Option(help="folder for table, histogram, and each item's outcome")] = None,
+    as_json: Json = False,
+) -> None:
+    """Count the tokens of questions, schemas and answers; recommend a context; name what would be cut."""
+    from heimdall_nb.context import lengths as subject
+    from heimdall_nb.context.items import read
+    from heimdall_nb.context.tokenise import tokeniser
+
+    items = read(data, form, _text(schema))
+    with contextlib.redirect_stdout(sys.stderr), tokeniser(tokenizer) as (tokenise, counts):  # progress goes to stderr
+        declared = subject.declared_context(tokenizer)
+        found = subject.measure(items, tokenise, max_length, context, max_new_tokens, share, declared, counts)
+    if as_json:
+        print(json.dumps(found | {"records": len(found["records"])}, indent=2, ensure_ascii=False))
+    else:
+        print(subject.text(found))
+    if output:
+        written = subject.write(found, output)
+        print("written:", *written, file=sys.stderr if as_json else sys.stdout)
+
+
+def _text(path: Path | None) -> str:
+    from heimdall_nb.errors import BadInput
+
+    try:
+        return path.read_text(encoding="utf-8").strip() if path else ""
+    except (OSError, ValueError) as problem:
+        raise BadInput(f"cannot be read ({problem})", str(path), "Give a text file in UTF-8.") from None
+
+
+@profile.command()
+def memory(
+    model: Annotated[str, typer.Argument(help="GGUF file; with --no-load also a model folder or hub id")],
+    context: Annotated[list[int] | None, typer.Option(min=1, help="context size in tokens; repeatable")] = None,
+    cache: Annotated[list[str] | None, typer.Option(help="type of the cache: F16, Q8_0, Q4_0; repeatable")] = None,
+    flash: Annotated[bool, typer.Option("--flash/--no-flash", help="flash attention, as llama.cpp does it")] = True,
+    load: Annotated[bool, typer.Option("--load/--no-load", help="measure by loading, or estimate alone")] = True,
+    quantisation: Annotated[str, typer.Option(help="of a folder's or hub id's file: F16, Q8_0, Q4_K_M, …")] = "Q4_K_M",
+    as_json: Json = False,
+) -> None:
+    """Memory at each context size and type of cache: the formula, beside what loading the file takes on this CPU."""
+    from heimdall_nb.context import loaded
+
+    sizes, caches = context or [512, 1024, 2048, 4096], [name.upper() for name in cache or ["F16"]]
+    with contextlib.redirect_stdout(sys.stderr):
+        rows = loaded.points(model, sizes, caches, flash, load, quantisation)
+    print(json.dumps(rows, indent=2) if as_json else loaded.text(rows))
