@@ -112,24 +112,6 @@ def test_run_refuses(arguments: list[str], words: str, tmp_path: Path) -> None:
     refused(heimdall(*arguments, reports=tmp_path), words)
 
 
-@pytest.mark.notebooks
-@pytest.mark.parametrize(
-    ("verb", "missing"),
-    [
-        ("train", "dataset/train.jsonl"),
-        ("export", "adapter"),
-        ("evaluate", "dataset/test.jsonl"),
-        ("profile", "dataset"),
-        ("baselines", "dataset/test.jsonl"),
-        ("sql", "adapter"),
-        ("deploy", "gguf"),
-    ],
-)
-def test_a_stage_without_its_input_names_what_to_run(verb: str, missing: str, tmp_path: Path) -> None:
-    done = heimdall(verb, "--preset", "smoke", "--run", "empty", reports=tmp_path)
-    refused(done, missing, "is missing", "heimdall run --run empty --only")
-
-
 def test_doctor_tells_what_it_found() -> None:
     done = heimdall("doctor")
     assert done.returncode == 0, done.stdout

@@ -1,4 +1,7 @@
-"""The whole course at preset smoke: it runs, it is kept as pages, it skips what is unchanged, it survives kill -9."""
+"""The whole course at preset smoke: it runs, it is kept as pages, it skips what is unchanged, it survives kill -9.
+
+All tests that start kernels are here: started at the same moment, two may take the same ports.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from test_cli import heimdall, refused
 
 from heimdall_nb.run import ROOT, STAGES, notebook_path, sha256
 
@@ -107,3 +111,20 @@ def _wait_for_checkpoint(folder: Path, process: subprocess.Popen[str]) -> None:
             return
         time.sleep(0.1)
     pytest.fail("no checkpoint within two minutes")
+
+
+@pytest.mark.parametrize(
+    ("verb", "missing"),
+    [
+        ("train", "dataset/train.jsonl"),
+        ("export", "adapter"),
+        ("evaluate", "dataset/test.jsonl"),
+        ("profile", "dataset"),
+        ("baselines", "dataset/test.jsonl"),
+        ("sql", "adapter"),
+        ("deploy", "gguf"),
+    ],
+)
+def test_a_stage_without_its_input_names_what_to_run(verb: str, missing: str, tmp_path: Path) -> None:
+    done = heimdall(verb, "--preset", "smoke", "--run", "empty", reports=tmp_path)
+    refused(done, missing, "is missing", "heimdall run --run empty --only")

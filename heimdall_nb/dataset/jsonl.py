@@ -39,7 +39,7 @@ class Fault:
 
     def located(self, path: Path | str) -> str:
         """`path, line 3, field 'input'`: the place as messages write it."""
-        return f"{printable(path)}, line {self.line}" + (f", field {self.field!r}" if self.field else "")
+        return f"{printable(Path(path))}, line {self.line}" + (f", field {self.field!r}" if self.field else "")
 
 
 class _Refused(ValueError):
