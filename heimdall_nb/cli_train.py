@@ -93,11 +93,15 @@ def _train(base: str, settings: Any, output: Path | None, material: Sequence[Any
     best = next((row for row in done["evaluations"] if row["step"] == done["best_step"]), done["evaluations"][-1])
     right = f", watched answers exact {best['right']:.0%}" if "right" in best else ""
     print(f"best at step {done['best_step']} of {done['planned_steps']}: validation loss {best['loss']}{right}")
-    found = record.of_training(base, done)
+    print(f"written: {output} (curves: tensorboard --logdir {output.parent / 'tensorboard'})")
+    try:
+        found = record.of_training(base, done)
+    except BadInput as problem:  # a base whose shape is not known has been trained all the same
+        print(f"memory: {done['training_memory_mb']:,.0f} MiB at the peak; there is no estimate ({problem})")
+        return
     record.log(output.parent / "LOGBOOK.md", output.name, found)
     estimate, measured = found["estimate_mb"], found["measured_mb"]
     print(f"memory: {measured:,.0f} MiB at the peak, {estimate:,.0f} estimated ({found['error']:+.1%})")
-    print(f"written: {output} (curves: tensorboard --logdir {output.parent / 'tensorboard'})")
 
 
 def _evaluate(base: str, output: Path | None, validation: Path | None) -> None:
