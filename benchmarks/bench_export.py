@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from heimdall_nb import hardware
-from heimdall_nb.hardware import peak_memory_mb
 
 GOAL = 1.5  # times the file
 TOKENS = 151_643  # tokens of the real tokenizer without its special ones
@@ -102,7 +101,7 @@ def step(name: str, *arguments: str) -> dict[str, float]:
 def _step(name: str, arguments: list[str]) -> None:
     started = time.perf_counter()
     STEPS[name](*(Path(a) if k in PATHS[name] else a for k, a in enumerate(arguments)))
-    found = {"peak_mb": peak_memory_mb() * 2**20 / 1e6, "seconds": time.perf_counter() - started}
+    found = {"peak_mb": hardware.peak_memory_mb() * 2**20 / 1e6, "seconds": time.perf_counter() - started}
     print(json.dumps(found))
 
 

@@ -65,8 +65,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def peak_memory_mb() -> float:
-    """Largest resident memory of this process so far, in MiB.
+def peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes.
 
     Linux carries the peak that getrusage tells over from the process that started this one; VmHWM begins anew with the
     program. Elsewhere getrusage is asked, which counts KiB, and bytes on macOS.
@@ -74,9 +74,14 @@ def peak_memory_mb() -> float:
     status = Path("/proc/self/status")
     lines = status.read_text(encoding="ascii", errors="replace").splitlines() if status.exists() else []
     if found := [int(line.split()[1]) for line in lines if line.startswith("VmHWM")]:  # some sandboxes leave it out
-        return round(found[0] / 2**10, 1)
+        return 1024 * found[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (2**20 if sys.platform == "darwin" else 2**10), 1)
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def peak_memory_mb() -> float:
+    """`peak_memory` in MiB, to one decimal."""
+    return round(peak_memory() / 2**20, 1)
 
 
 def threads() -> int:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from heimdall_nb import hardware
 from heimdall_nb.errors import BadInput
 
 ROOM = 64  # tokens that chat format and answer take beside the text that fills a context
@@ -116,31 +117,20 @@ def text(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def main(argument: str) -> None:
     """Load the model of the task given as JSON, fill its context, and print bytes as JSON."""
-    from heimdall_nb.hardware import die_with_parent
-
-    die_with_parent()
+    hardware.die_with_parent()
     print(json.dumps(_load(**json.loads(argument))))
 
 
 def _load(path: str, context: int, threads: int, options: Mapping[str, int]) -> dict[str, int]:
     from heimdall_nb.models.llamacpp import LlamaCppModel
 
-    libraries = _resident("VmHWM")
+    libraries = hardware.peak_memory()
     model = LlamaCppModel(path, context=context, threads=threads, options=options)
     words = 64 * (context - ROOM) // len(model.tokens("x " * 64))
     found = model.complete([[{"role": "user", "content": "x " * words}]], max_new_tokens=ANSWER)[0]
     if not found.new_tokens:
         sys.exit(f"the prompt of {found.prompt_tokens} tokens was not read")
-    return {"peak": _resident("VmHWM"), "libraries": libraries, "prompt_tokens": found.prompt_tokens}
-
-
-def _resident(field: str) -> int:
-    """Bytes of a field of the process's status; only Linux has it."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        sys.exit("resident memory is read from /proc, which only Linux has")
-    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
+    return {"peak": hardware.peak_memory(), "libraries": libraries, "prompt_tokens": found.prompt_tokens}
 
 
 if __name__ == "__main__":

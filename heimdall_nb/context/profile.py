@@ -29,12 +29,11 @@ def lengths(tokenise: Tokenise, examples: Sequence[Example], counts: Counts | No
     # A turn begins with a special token, and no other token goes across it: the turns are counted one by one.
     apart = len(tokenise(prompts.TURN_START)) == 1
     rows = [_texts(example, apart) for example in examples]
-    texts = list(dict.fromkeys(text for row in rows for text in row))  # schemas repeat in every example
+    texts = list(dict.fromkeys(text for row in rows for text in row if text))  # schemas repeat in every example
     known = {"": 0}
     for at in track(range(0, len(texts), CHUNK), "token lengths"):
         part = texts[at : at + CHUNK]
         known |= zip(part, counts(part) if counts else [len(tokenise(text)) for text in part], strict=True)
-    known[""] = 0
     found: dict[str, list[int]] = {part: [known[row[place]] for row in rows] for place, part in enumerate(PARTS)}
     found["prompt"] = [known[row[-2]] + known[row[-1]] for row in rows]
     return found

@@ -10,6 +10,7 @@ from heimdall_nb.engines.graph import Refusal, Rows
 from heimdall_nb.engines.sql import Verbatim, gate
 from heimdall_nb.evaluation.compare import Expectation, with_ties
 from heimdall_nb.evaluation.gold_order import KEY, Variant
+from heimdall_nb.evaluation.sql_scores import orders_rows
 
 
 def expectation(query: str, run: Callable[[str], Rows | Refusal]) -> Expectation | Refusal:
@@ -21,9 +22,7 @@ def expectation(query: str, run: Callable[[str], Rows | Refusal]) -> Expectation
     rows = run(query)
     if isinstance(rows, Refusal):
         return rows
-    tree = gate(query)
-    ordered = not isinstance(tree, Refusal) and bool(tree.args.get("order"))
-    exact = Expectation(rows, ordered)
+    exact = Expectation(rows, orders_rows(query))
     shown = variant(query) if rows.rows else None
     more = run(shown.query) if shown else None
     if shown is None or not isinstance(more, Rows):

@@ -27,6 +27,7 @@ from heimdall_nb.engines.mariadb import PRIVATE, MariaDB
 from heimdall_nb.engines.mariadb_server import missing
 from heimdall_nb.engines.sql import SqlEngine
 from heimdall_nb.engines.sql_check import refusal
+from heimdall_nb.engines.sql_connect import target
 from heimdall_nb.engines.sqlite import SQLite
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.evaluation import sql_page
@@ -60,11 +61,7 @@ def open_engine(address: str = "") -> SqlEngine:
     """
     if address == EMBEDDED:
         return SQLite()
-    found = sql_engine(address)
-    if address or isinstance(found, MariaDB) or missing():
-        return found
-    found.close()
-    return sql_engine(PRIVATE)
+    return sql_engine(address if address or target() or missing() else PRIVATE)
 
 
 @dataclass

@@ -106,7 +106,7 @@ def recommend(hardware: str, use_case: str) -> dict[str, Any]:
         "reason": reason,
         "training": training(best.preset, spec) if best else "-",
         "by hardware": [
-            {"hardware": name} | _row(other, uses[use]) | {"trains": training_of(other, uses[use])}
+            {"hardware": name} | _row(other, uses[use], trains=True)
             for name, other in (figures()["cards"] | {machine: spec}).items()
         ],
         "by use case": [{"use": name} | _row(spec, other) for name, other in uses.items()],
@@ -115,17 +115,14 @@ def recommend(hardware: str, use_case: str) -> dict[str, Any]:
     }
 
 
-def _row(spec: Mapping[str, Any], use: Mapping[str, Any]) -> dict[str, Any]:
+def _row(spec: Mapping[str, Any], use: Mapping[str, Any], trains: bool = False) -> dict[str, Any]:
+    """What is chosen for a machine and a use as columns; with `trains` also how QLoRA trains it there."""
     best, _ = choose(spec, use)
     if best is None:
-        return dict.fromkeys(candidate(use["preset"], "Q4_K_M", spec, use).row(), "-") | {"preset": "nothing fits"}
-    return best.row() | {"guide's preset": use["preset"]}
-
-
-def training_of(spec: Mapping[str, Any], use: Mapping[str, Any]) -> str:
-    """`training` of what is chosen for a machine and a use."""
-    best, _ = choose(spec, use)
-    return training(best.preset, spec) if best else "no"
+        row = dict.fromkeys(candidate(use["preset"], "Q4_K_M", spec, use).row(), "-") | {"preset": "nothing fits"}
+    else:
+        row = best.row() | {"guide's preset": use["preset"]}
+    return row | ({"trains": training(best.preset, spec) if best else "no"} if trains else {})
 
 
 def training(preset: str, spec: Mapping[str, Any]) -> str:
