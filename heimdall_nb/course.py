@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,18 +105,21 @@ def execute(number: str, output: Path, parameters: dict[str, Any]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".failed.ipynb")
     try:
-        papermill.execute_notebook(
-            str(source),
-            str(partial),
-            parameters=parameters,
-            kernel_name="python3",
-            cwd=str(ROOT),
-            progress_bar=False,
-            stdout_file=_CellLines(),
-            start_timeout=120,
-            extra_arguments=[_QUIET_END],
-            config=Config({"KernelManager": {"transport": "ipc"}}),  # files, not ports: nothing to collide with
-        )
+        with tempfile.TemporaryDirectory(prefix="heimdall-kernel-") as folder:
+            # Files in a folder of this run instead of ports: two runs at once cannot take the same ones.
+            sockets = Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})
+            papermill.execute_notebook(
+                str(source),
+                str(partial),
+                parameters=parameters,
+                kernel_name="python3",
+                cwd=str(ROOT),
+                progress_bar=False,
+                stdout_file=_CellLines(),
+                start_timeout=120,
+                extra_arguments=[_QUIET_END],
+                config=sockets,
+            )
     except PapermillExecutionError as problem:
         failed = partial.relative_to(ROOT) if partial.is_relative_to(ROOT) else partial
         message = f"{source.name} stopped: {problem.ename}: {problem.evalue} (cells up to there: {failed})"
