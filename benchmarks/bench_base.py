@@ -166,8 +166,11 @@ def ways(
 ) -> Iterator[tuple[str, Callable[[], Measured]]]:
     """Each way of training with its name: TRL's, ours, and ours with one choice switched off."""
     single = apart(several)
-    longer = {"max_length": config.max_length}
+    longer: dict[str, Any] = {"max_length": config.max_length}
     yield REFERENCE, lambda: trl(single, tokenizer, config)
+    if not hardware.fast_bf16():  # TRL takes bf16 on every processor; one that is not made for it is slow in it
+        yield "TRL, in fp32", lambda: trl(single, tokenizer, config, bf16=False)
+        longer["bf16"] = False
     yield "TRL, several questions a sequence", lambda: trl(several, tokenizer, config, **longer)
     # Packing makes one long row of a batch: so many that a step has about as many tokens as ours.
     rows = {"per_device_train_batch_size": config.batch_tokens // config.max_length}
