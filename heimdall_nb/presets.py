@@ -12,6 +12,7 @@ from heimdall_nb.errors import BadInput
 from heimdall_nb.run import DATA, STAGES
 
 Values = dict[str, dict[str, Any]]  # stage number -> knob -> value
+EMBEDDINGS = ("embed_tokens", "lm_head")  # what reads and what writes the vocabulary, by the names of transformers
 
 
 @lru_cache(maxsize=1)
@@ -67,6 +68,16 @@ def epochs_by_size(questions: int) -> float:
     """How often a training set of so many questions is read where `epochs` is 0: the file's table."""
     table = document()["epochs_by_questions"]
     return next(row["epochs"] for row in table if questions <= row.get("up_to", questions))
+
+
+def lora_layers(lora_targets: str) -> tuple[list[str], list[str]]:
+    """The names in `lora_targets`: of layers that get matrices (`all-linear` alone for all), and of EMBEDDINGS.
+
+    A matrix of low rank changes what a layer does with words that the base knows. Words that it never wrote need an
+    embedding of their own first, so embeddings are trained whole (PEFT's `modules_to_save`).
+    """
+    names = [name.strip() for name in lora_targets.split(",")]
+    return [name for name in names if name not in EMBEDDINGS], [name for name in names if name in EMBEDDINGS]
 
 
 def override(values: Values, assignments: Sequence[str]) -> Values:

@@ -40,6 +40,7 @@ settings_drawn = st.builds(
     double_quantisation=st.booleans(),
     lora_rank=st.sampled_from([1, 8, 64]),
     lora_dropout=st.sampled_from([0.0, 0.05]),
+    lora_targets=st.sampled_from(["all-linear", "all-linear,embed_tokens"]),
     checkpointing=st.booleans(),
     precision=st.sampled_from(["bf16", "fp32"]),
     optimizer=st.sampled_from(["adamw", "adamw_8bit"]),
@@ -107,19 +108,22 @@ def test_published_sizes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "four", "precision", "dropout", "padded"),
+    ("kind", "four", "precision", "dropout", "padded", "targets"),
     [
-        ("qwen2", True, "bf16", 0.0, True),
-        ("qwen2", False, "fp32", 0.0, False),
-        ("qwen3", True, "fp32", 0.05, True),
-        ("llama", False, "bf16", 0.05, True),
-        ("phi3", True, "bf16", 0.0, False),
-        ("phi3", False, "fp32", 0.0, True),
+        ("qwen2", True, "bf16", 0.0, True, "all-linear"),
+        ("qwen2", False, "fp32", 0.0, False, "all-linear"),
+        ("qwen3", True, "fp32", 0.0, True, "all-linear,embed_tokens"),
+        ("qwen3", True, "fp32", 0.05, True, "all-linear"),
+        ("llama", False, "bf16", 0.05, True, "all-linear"),
+        ("phi3", True, "bf16", 0.0, False, "all-linear"),
+        ("phi3", False, "fp32", 0.0, True, "all-linear"),
+        ("phi3", False, "fp32", 0.0, False, "all-linear"),
+        ("llama", False, "fp32", 0.0, True, "all-linear"),
     ],
 )
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_activations_are_those_that_autograd_keeps(
-    kind: str, four: bool, precision: str, dropout: float, padded: bool, checkpointing: bool
+    kind: str, four: bool, precision: str, dropout: float, padded: bool, targets: str, checkpointing: bool
 ) -> None:
     """Within 1 %: the storages that a forward pass of the real stack saves, each counted once."""
     sizes = {"layers": 3, "hidden": 128, "heads": 4, "kv_heads": 4 if kind == "llama" else 2, "ffn": 384}
@@ -132,6 +136,7 @@ def test_activations_are_those_that_autograd_keeps(
         load_in_4bit=four,
         precision=precision,
         lora_dropout=dropout,
+        lora_targets=targets,
         padded=padded,
         checkpointing=checkpointing,
     )
@@ -159,6 +164,8 @@ def built(shape: Shape, settings: Training) -> Any:
         quantised(model, dtype)
     add_fused_lm_head(model, outputs=("log_probs", "entropy", "is_top1"))
     wanted = {"r": settings.lora_rank, "lora_dropout": settings.lora_dropout, "target_modules": "all-linear"}
+    _, whole = presets.lora_layers(settings.lora_targets)
+    wanted |= {"modules_to_save": whole or None, "ensure_weight_tying": bool(whole)}
     model = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **wanted))
     if settings.checkpointing:
         model.enable_input_require_grads()

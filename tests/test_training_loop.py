@@ -18,10 +18,13 @@ import psutil
 import pytest
 import tiny_architectures
 import tiny_model
+import torch
 from safetensors.torch import load_file
 
 from heimdall_nb.dataset.example import Example, load, save
 from heimdall_nb.errors import BadInput, HeimdallError
+from heimdall_nb.export.merge import merge
+from heimdall_nb.models.transformers_model import add_adapter, load_weights
 from heimdall_nb.run import ROOT, read_json, sha256
 from heimdall_nb.training import material
 from heimdall_nb.training.config import FinetuneConfig
@@ -115,6 +118,32 @@ def test_a_base_without_our_tokens_gets_them_and_trains_them(data: tuple[Path, P
     finetune(bare, *data, tmp_path / "run" / "adapter", CONFIG)
     assert (tmp_path / "run" / "base" / "chat_tokens.json").is_file()
     assert any("trainable_tokens" in name for name in load_file(tmp_path / "run" / "adapter" / WEIGHTS))
+
+
+def test_embeddings_are_trained_whole_and_stay_the_output_layer(
+    base: Path, data: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Their change arrives in the merged model, whose answers are those of the adapter."""
+    from transformers import AutoModelForCausalLM
+
+    config = replace(CONFIG, lora_targets="all-linear,embed_tokens", load_in_4bit=False, precision="fp32")
+    done = finetune(base, *data, tmp_path / "adapter", config)
+    assert done["trainable"] == finetune(base, *data, tmp_path / "few", replace(config, lora_targets="all-linear"))[
+        "trainable"
+    ] + embeddings(base).numel()  # fmt: skip
+    merge(base, tmp_path / "adapter", tmp_path / "merged", through_4bit=False)
+    moved = (embeddings(tmp_path / "merged") - embeddings(base)).abs().max()
+    assert moved > 1e-4
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    assert merged.get_input_embeddings().weight is merged.get_output_embeddings().weight
+    beside = add_adapter(load_weights(base, torch.float32, "cpu"), tmp_path / "adapter").eval()
+    ids = torch.arange(3, 40)[None]
+    torch.testing.assert_close(merged(ids).logits, beside(ids).logits, atol=2e-4, rtol=1e-4)
+
+
+def embeddings(folder: Path) -> torch.Tensor:
+    """The embeddings of the model in `folder`."""
+    return load_weights(folder, torch.float32, "cpu").get_input_embeddings().weight.detach()
 
 
 def test_lack_of_memory_names_the_next_smaller_settings(

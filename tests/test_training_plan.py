@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,11 @@ def test_targets_are_resolved_or_refused() -> None:
     config = FinetuneConfig(lora_targets="q_proj, v_proj", questions_per_row=1)
     made = plan("heimdall-nano-base", EXAMPLES, config)
     assert made.facts["trained matrices"] == "q_proj × 5, v_proj × 5"
+    whole = plan("heimdall-nano-base", EXAMPLES, replace(config, lora_targets="q_proj,v_proj,embed_tokens"))
+    few, more = (int(p.facts["trained parameters"].split()[0].replace(",", "")) for p in (made, whole))
+    assert more - few == 2048 * 256 and whole.facts["trained matrices"].endswith("v_proj × 5, embed_tokens × 1")
+    with pytest.raises(BadInput, match="lora_targets"):
+        FinetuneConfig(lora_targets="embed_tokens")
     with pytest.raises(BadInput, match="lora_targets"):
         plan("microsoft/Phi-3-mini-4k-instruct", EXAMPLES, config)
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from heimdall_nb import presets
 from heimdall_nb.errors import BadInput
 from heimdall_nb.memory.machine import overhead
 from heimdall_nb.memory.parts import Estimate, Part, largest
@@ -108,10 +109,19 @@ def weight_parts(shape: Shape, training: Training) -> list[Part]:
 
 
 def adapter_numbers(shape: Shape, training: Training) -> int:
-    """Numbers that are trained: rank · (inputs + outputs) for each target layer, and the rows of new chat tokens."""
+    """Numbers that are trained: rank · (inputs + outputs) for each target layer, and embeddings.
+
+    Those are the layers that are trained whole, or the rows of new chat tokens.
+    """
     matrices = sum(linear.inputs + linear.outputs for linear in _targets(shape, training))
     rows = shape.chat_tokens * shape.embedding_weights // shape.vocabulary
-    return training.lora_rank * shape.layers * matrices + rows
+    return training.lora_rank * shape.layers * matrices + (whole_numbers(shape, training) or rows)
+
+
+def whole_numbers(shape: Shape, training: Training) -> int:
+    """Numbers of the embeddings that are trained whole; an output layer that is the embeddings counts once."""
+    _, whole = presets.lora_layers(training.lora_targets)
+    return min(len(whole) * shape.vocabulary * shape.hidden, shape.embedding_weights)
 
 
 def block_bytes(shape: Shape, training: Training) -> int:
@@ -140,7 +150,7 @@ def activation_parts(shape: Shape, training: Training) -> list[Part]:
     block = block_bytes(shape, training)
     # The first norm reads frozen embeddings, so it keeps nothing, and what reads it needs no noise of dropout.
     noise = sum(linear.inputs * _noise(training) for linear in _targets(shape, training) if linear.reads == "norm")
-    first = n * (4 * h + 4 + noise)
+    first = 0 if whole_numbers(shape, training) else n * (4 * h + 4 + noise)
     text = f"{shape.layers} blocks · {n:,} tokens · {block / n:,.0f} bytes"
     turns = 2 * training.length * shape.head_dim * c  # sines and cosines of the positions
     return [Part("activations", shape.layers * block - first + turns, text), last]
@@ -190,7 +200,9 @@ def estimate_training(shape: Shape, training: Training, file_bytes: int | None =
     ]
     if training.accumulation > 1:  # else they are freed before the next forward pass
         learnt.append(Part("gradients", ADAPTER * trained, f"{trained:,} · {ADAPTER}, kept over the batches of a step"))
-    if shape.chat_tokens:
+    if whole := whole_numbers(shape, training):
+        learnt.append(Part("embeddings' gradient", 4 * whole, f"{whole:,} · 4, there from the loss on"))
+    elif shape.chat_tokens:
         size = shape.vocabulary * shape.hidden * (training.number + 4)
         text = f"{shape.vocabulary:,} · {shape.hidden} · ({training.number} + 4): output layer with them, its gradient"
         learnt.append(Part("new chat tokens", size, text))
@@ -226,7 +238,7 @@ def recommended_batch(shape: Shape, training: Training, memory: float, rows: int
 
 
 def _targets(shape: Shape, training: Training) -> list[Any]:
-    names = [name.strip() for name in training.lora_targets.split(",")]
+    names, _ = presets.lora_layers(training.lora_targets)
     found = [linear for linear in shape.linears if names == ["all-linear"] or linear.name in names]
     if not found:
         known = ", ".join(linear.name for linear in shape.linears)
@@ -259,8 +271,8 @@ def _adapter_inputs(shape: Shape, training: Training) -> int:
         return sum(linear.inputs * (c + _noise(training)) for linear in targets)
     if training.precision == "fp32" or (training.where == "cuda" and training.load_in_4bit):
         different = {linear.reads: linear.inputs for linear in targets}
-        if training.where == "cuda" or not training.padded:
-            different.pop("attention", 0)  # it is counted with the attention; torch's masked one on a CPU is copied
+        if training.where == "cuda" or shape.architecture != "phi3":
+            different.pop("attention", 0)  # it is counted with the attention; Phi-3's values are views, so it is copied
         return c * sum(different.values())
     return c * sum(linear.inputs for linear in targets)
 

@@ -86,7 +86,7 @@ class FinetuneConfig:
     lora_rank: int = 32
     lora_alpha: int = 64
     lora_dropout: float = 0.0
-    lora_targets: str = "all-linear"  # or names of layers, comma-separated
+    lora_targets: str = "all-linear"  # or names of layers, comma-separated; see `presets.lora_layers`
     load_in_4bit: bool = True
     double_quantisation: bool = True
     learning_rate: float = 2e-3
@@ -115,11 +115,16 @@ class FinetuneConfig:
         _require(self, warmup=(0, 0.99), weight_decay=(0, 1), clipping=(0, 1e6), max_length=(32, 10**6))
         _require(self, evaluations=(1, 1000), patience=(0, 1000), watched=(0, 1000))
         _require_one(self, scheduler=SCHEDULERS, precision=PRECISIONS)
-        if not self.lora_targets or not all(name.strip() for name in self.lora_targets.split(",")):
+        if not self.targets[0] or not all(name.strip() for name in self.lora_targets.split(",")):
             raise BadInput("names no layer", "lora_targets", "Give all-linear, or names such as q_proj,v_proj.")
         unknown = set(self.trackers) - set(TRACKERS)
         if unknown:
             raise BadInput(f"{min(unknown)!r} is not a tracker", "track", f"Choose from {', '.join(TRACKERS)}.")
+
+    @property
+    def targets(self) -> tuple[list[str], list[str]]:
+        """The layers that get matrices, and those that are trained whole, by their names."""
+        return presets.lora_layers(self.lora_targets)
 
     @property
     def trackers(self) -> list[str]:

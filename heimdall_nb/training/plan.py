@@ -105,14 +105,17 @@ def _run_facts(config: FinetuneConfig, lengths: Sequence[int], rows_planned: int
 
 def _matrices(base: str, config: FinetuneConfig) -> tuple[int, Counter[str]]:
     """How many parameters LoRA trains, and how many layers of each name it changes."""
+    import torch
     from peft import get_peft_model
 
     try:
-        model = get_peft_model(empty_model(base), lora(config), low_cpu_mem_usage=True)
+        with torch.device("meta"):  # PEFT's own way to empty weights would part an output layer from its embeddings
+            model = get_peft_model(empty_model(base), lora(config))
     except ValueError as problem:
         what = f"{config.lora_targets!r} names no layer of this model"
         raise BadInput(what, "lora_targets", "Give all-linear, or names that the model has.") from problem
     changed = [name.rsplit(".", 1)[1] for name, module in model.named_modules() if hasattr(module, "lora_A")]
+    changed += config.targets[1]
     return sum(p.numel() for p in model.parameters() if p.requires_grad), Counter(changed)
 
 

@@ -107,13 +107,16 @@ def lora(config: FinetuneConfig, tokens: dict[str, list[int]] | None = None) -> 
     """PEFT's settings of the trained matrices, and of new `tokens` (see `trained_tokens`), which are trained whole."""
     from peft import LoraConfig
 
-    targets = [name.strip() for name in config.lora_targets.split(",")]
+    targets, whole = config.targets
+    tokens = {layer: ids for layer, ids in (tokens or {}).items() if layer not in whole}
     return LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,
         lora_dropout=config.lora_dropout,
         target_modules="all-linear" if targets == ["all-linear"] else targets,
-        trainable_token_indices=tokens,
+        modules_to_save=whole or None,
+        ensure_weight_tying=bool(whole),  # where the output layer is the embeddings, it stays so
+        trainable_token_indices=tokens or None,
         task_type="CAUSAL_LM",
     )
 
