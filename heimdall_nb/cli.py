@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from heimdall_nb import __version__
+from heimdall_nb.cli_export import export
 from heimdall_nb.cli_generate import generate
 from heimdall_nb.cli_ladder import ladder
 from heimdall_nb.cli_memory import estimate
@@ -126,9 +127,9 @@ def _stage_verb(name: str, number: str, summary: str) -> None:
 app.command()(train)
 app.command()(estimate)
 app.command()(recommend)
+app.command()(export)
 
 for _name, _number, _summary in (
-    ("export", "04", "Merge, write GGUF, quantise, and prove that the file is the model that was trained"),
     ("baselines", "07", "Compare prompting, ReAct, voting and grammars with the fine-tuned model, on one leader board"),
     ("sql", "08", "Train and score the text-to-SQL track"),
     ("deploy", "09", "Write the folder that NornicDB uses"),
@@ -159,7 +160,8 @@ def base(
 @app.command()
 def evaluate(
     model: Annotated[
-        Path | None, typer.Option(help="GGUF file, or folder of a Hugging Face model; without it, notebook 05 runs")
+        Path | None,
+        typer.Option(help="GGUF file, or folder of a model or of an adapter; without it, notebook 05 runs"),
     ] = None,
     examples: Annotated[
         str, typer.Option(help="benchmark set (iid, template, graph, style, operations, sql) or JSONL file")
@@ -252,6 +254,7 @@ def ask(
     from heimdall_nb.dataset.runtime import check_format
     from heimdall_nb.deploy import ask as asking
     from heimdall_nb.errors import BadInput
+    from heimdall_nb.models.opened import open_model
 
     chosen, as_actions = asking.chosen_schema(graph, schema), check_format(format_)
     if chosen is None and (run or (grammar and not as_actions)):
@@ -259,7 +262,7 @@ def ask(
     rules = actions.grammar(max_new_tokens) if grammar and as_actions else None
 
     with contextlib.ExitStack() as stack:
-        opened = stack.enter_context(contextlib.closing(asking.open_model(model, context)))
+        opened = stack.enter_context(contextlib.closing(open_model(model, context)))
         engine = None
         if chosen and run:
             from heimdall_nb.engines.arcadedb import ArcadeDB
@@ -324,12 +327,18 @@ def validate(
     files: Annotated[list[Path], typer.Argument(help="JSONL file; of several, what they share is reported as well")],
     as_json: Annotated[bool, typer.Option("--json", help="print the report as JSON")] = False,
     tokenizer: Annotated[str, typer.Option(help="folder of a tokenizer: lengths in tokens, too")] = "",
+    repo: Annotated[Path | None, typer.Option(help="checkout that examples of domain repository come from")] = None,
+    licences: Annotated[
+        str | None, typer.Option(help="with --repo: as they were given to generate", show_default=False)
+    ] = None,
 ) -> None:
     """Check datasets: form, duplicates, balance, agreement, facts, leaks; exit status 2 when something is wrong."""
+    from heimdall_nb.cli_generate import checkout
     from heimdall_nb.dataset.validate import compare
     from heimdall_nb.dataset.validate import validate as check
 
-    report = check(files[0], tokenizer) if len(files) == 1 else compare(files, tokenizer)
+    opened = checkout(repo, licences)
+    report = check(files[0], tokenizer, opened) if len(files) == 1 else compare(files, tokenizer, opened)
     print(json.dumps(report.to_json(), indent=2, ensure_ascii=False) if as_json else report.text())
     if not report.ok:
         raise typer.Exit(2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -70,6 +70,18 @@ def generate(
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def checkout(repo: Path | None, licences: str | None) -> dict[str, Any]:
+    """Domain `repository` opened on a checkout, by its name; nothing where none is given."""
+    from heimdall_nb.domains import domain
+
+    if repo is None and licences is not None:
+        raise BadInput("needs --repo", "--licences", "Give both.")
+    if repo is None:
+        return {}
+    opened = domain("repository", repo=repo, licences=_names(licences) if licences is not None else None)
+    return {opened.name: opened}
 
 
 def of_domain(name: str, output: Path, examples: int, seed: int, options: dict[str, object]) -> None:

@@ -179,7 +179,7 @@ class Failing:
 
     @contextmanager
     def _biased(self, model: engine.GoingOn, text: str) -> Iterator[None]:
-        real, bias = engine._sampler, (c.llama_logit_bias * 1)()
+        real, bias = engine.sampling, (c.llama_logit_bias * 1)()
         bias[0].token, bias[0].bias = model.tokens(text)[0], 1e6
 
         @contextmanager
@@ -190,11 +190,11 @@ class Failing:
             yield chain
             c.llama_sampler_free(chain)
 
-        engine._sampler, model._likeliest = biased, lambda: bias[0].token
+        engine.sampling, model._likeliest = biased, lambda: bias[0].token
         try:
             yield
         finally:
-            engine._sampler = real
+            engine.sampling = real
             del model._likeliest
 
 

@@ -18,11 +18,12 @@ from heimdall_nb import actions, cli
 from heimdall_nb.actions import Action
 from heimdall_nb.baselines.grammar import cypher_grammar
 from heimdall_nb.dataset.graphs import instantiate, load_schema
-from heimdall_nb.deploy.ask import SHOWN, Answer, Asker, chosen_schema, once, open_model, talk, text, typed
+from heimdall_nb.deploy.ask import SHOWN, Answer, Asker, chosen_schema, once, talk, text, typed
 from heimdall_nb.engines.graph import Refusal, Rows
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.export.gguf_file import write_gguf
 from heimdall_nb.models.llamacpp import LlamaCppModel
+from heimdall_nb.models.opened import open_model
 from heimdall_nb.models.protocol import Completion
 from heimdall_nb.prompts import TASKS
 from heimdall_nb.run import ROOT

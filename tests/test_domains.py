@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import tiny_model
 from typer.testing import CliRunner
 
 from heimdall_nb import domains
@@ -20,8 +22,10 @@ from heimdall_nb.dataset.mixture import mixture
 from heimdall_nb.domains.protocol import counts
 from heimdall_nb.errors import BadInput
 from heimdall_nb.evaluation import domain_scores
+from heimdall_nb.models.opened import open_model
 from heimdall_nb.models.protocol import Completion
 from heimdall_nb.prompts import conversation
+from heimdall_nb.run import read_json, write_json
 
 SIGNS = ((1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"))
 SIGNS += ((9, "IX"), (5, "V"), (4, "IV"), (1, "I"))
@@ -174,6 +178,39 @@ def test_the_score_is_the_domains_own(roman_file: Path, tmp_path: Path) -> None:
     assert "75.0 %" in domain_scores.text(found) and "75.0 %" in (tmp_path / "report.html").read_text()
     with pytest.raises(BadInput, match="several domains"):
         domain_scores.evaluate(model, [examples[0], replace(examples[1], part="mtg")], tmp_path)
+
+
+def test_an_adapter_is_scored_as_it_is_and_as_a_file(
+    roman_file: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shutil.copytree(tiny_model.trained(tmp_path_factory), tmp_path / "base")
+    adapter, file = tiny_model.make_adapter(tmp_path / "base", tmp_path / "adapter"), tmp_path / "own.gguf"
+    done = invoke("export", "--adapter", str(adapter), "--output", str(file), "--quantisation", "F16")
+    assert done.exit_code == 0 and "own.gguf" in done.output, done.output
+    answers = []
+    for path in (adapter, file):
+        told = ("--examples", str(roman_file), "--items", "3", "--max-new-tokens", "6", "--output", f"{path}-scores")
+        done = invoke("evaluate", "--model", str(path), *told)
+        assert done.exit_code == 0 and "exact match" in done.output, done.output
+        answers.append([item["answer"] for item in read_json(Path(f"{path}-scores") / "scores.json")["items"]])
+    assert answers[0] == answers[1] and any(answers[0])
+    for wrong in (("--adapter", str(tmp_path / "base")), ("--adapter", str(adapter), "--quantisation", "Q1")):
+        assert isinstance(invoke("export", *wrong, "--output", str(file)).exception, BadInput), wrong
+    for wrong in (("--output", str(file)), ("--adapter", str(adapter))):
+        assert isinstance(invoke("export", *wrong).exception, BadInput), wrong
+
+
+def test_an_adapter_trained_on_4_bits_is_opened_on_them(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shutil.copytree(tiny_model.trained(tmp_path_factory), tmp_path / "base")
+    adapter = tiny_model.make_adapter(tmp_path / "base", tmp_path / "adapter")
+    for four_bit in (True, False):
+        settings = {"load_in_4bit": four_bit, "double_quantisation": True}
+        write_json(adapter / "training.json", {"settings": settings})
+        opened = open_model(adapter)
+        assert any(type(module).__name__ == "Linear4bit" for module in opened.model.modules()) is four_bit
+        opened.close()
 
 
 def test_general_examples_are_mixed_in(roman_file: Path, tmp_path: Path) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import tiny_model
+from typer.testing import CliRunner
 
+from heimdall_nb import cli
 from heimdall_nb.dataset.example import Example
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.evaluation.metrics import share
@@ -21,6 +23,7 @@ from heimdall_nb.export.gguf_file import write_gguf
 from heimdall_nb.export.ladder import Questions, Row, Rung, climb, recommend, rungs, warning
 from heimdall_nb.export.merge import merge
 from heimdall_nb.export.quantise import quantise
+from heimdall_nb.prompts import TASKS
 
 # The tiny model has learnt answers to these questions. On the graph `movies` the first one is right.
 GOLDS = {
@@ -29,7 +32,7 @@ GOLDS = {
     "Who lives in Oslo?": "MATCH (p:Person) RETURN p.name ORDER BY p.name LIMIT 1",
 }
 EXAMPLES = [
-    Example("", question, gold, "count", "small", id=f"q{k}", graph="movies", schema=tiny_model.SCHEMA)
+    Example(TASKS["cypher"], question, gold, "count", "small", id=f"q{k}", graph="movies", schema=tiny_model.SCHEMA)
     for k, (question, gold) in enumerate(GOLDS.items())
 ]
 ASKED = Questions(EXAMPLES, seed=7, scored=2, max_new_tokens=48, context=512)
@@ -54,7 +57,7 @@ def test_every_rung_answers_the_same_questions(rung_list: list[Rung], tmp_path: 
     for name in ("adapter", "merged", "F16", "Q8_0"):
         assert found[name]["right"] == [True, False, False] and found[name]["ex"] == share(1, 3)
         assert found[name]["perplexity"] == pytest.approx(found["F16"]["perplexity"], rel=0.02)
-        assert found[name]["mean_kl"] < 1e-3 and found[name]["top1"] > 0.97
+        assert found[name]["mean_kl"] < 1e-3 and found[name]["top1"] > 0.95
     assert found["F16"]["mean_kl"] == 0.0 < found["Q8_0"]["mean_kl"] < found["Q2_K"]["mean_kl"]
     sizes = [found[name]["bytes"] for name in ("F16", "Q8_0", "Q2_K")]
     assert sizes == [rung.path.stat().st_size for rung in rung_list[2:]] and found["merged"]["bytes"] > sizes[0]
@@ -104,7 +107,7 @@ def test_what_cannot_be_measured(rung_list: list[Rung], tmp_path: Path) -> None:
         rungs("base", tmp_path, tmp_path, {"Q8_0": tmp_path / "x.gguf"})
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(rung_list[2].path.read_bytes()[:5000])
-    with pytest.raises(HeimdallError, match="Q8_0: the measurement failed: .*damaged"):
+    with pytest.raises(HeimdallError, match="Q8_0: .*the measurement failed: .*damaged"):
         climb([rung_list[2], Rung("Q8_0", cut)], ASKED, tmp_path)
     assert not (tmp_path / "Q8_0.json").exists()
 
@@ -152,6 +155,20 @@ def test_a_watched_file_that_loses_too_much_is_named_in_red() -> None:
     assert few.startswith("Q4_K_M loses 1.5 points of EX against F16, more than 1") and "do not show" in few
     assert "chance alone would rarely say so" in warning([reference, row("Q4_K_M", 80, 3)])
     assert ladder_report.RED in ladder_report.red("a < b").data and "a &lt; b" in ladder_report.red("a < b").data
+
+
+@pytest.mark.parametrize(("right", "due"), [(98, False), (97, True)])
+def test_the_command_prints_the_warning_in_red(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, right: int, due: bool
+) -> None:
+    rows = [row("F16", 100, 10, 1.0), row("Q4_K_M", right, 3)]  # 1 point lost, and 1.5
+    monkeypatch.setattr(ladder, "of_run", lambda run: [])
+    monkeypatch.setattr(ladder, "climb", lambda *given: rows)
+    command = ["ladder", "--run", "x", "--items", "2", "--output", str(tmp_path)]
+    done = CliRunner().invoke(cli.app, command, color=True)
+    assert done.exit_code == 0, done.output
+    assert ("\x1b[31mQ4_K_M loses 1.5 points of EX against F16" in done.output) == due
+    assert due == bool(warning(rows)) and "Take " in done.output
 
 
 def test_with_and_without_an_importance_matrix() -> None:

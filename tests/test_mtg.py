@@ -89,11 +89,13 @@ def test_a_changed_example_has_faults(made):
     game = next(example for example in examples if " life" in example.output and "players" in example.check)
     number = re.search(r"(\d+) life", game.answer)[1]
     untrue = game.output.replace(f"{number} life", "77 life")
-    assert any("outcome" in fault for fault in mtg.faults(replace(game, output=untrue)))
-    assert any("question" in fault for fault in mtg.faults(replace(game, input=game.input + " Also, I draw a card.")))
-    assert any("rule numbers" in f for f in mtg.faults(replace(game, output=game.output + ", 999.1")))
-    assert any("category" in fault for fault in mtg.faults(replace(game, category="tournament_ruling")))
-    assert any("no situation" in fault for fault in mtg.faults(replace(game, check="executed")))
+    assert any("output: the outcome" in fault for fault in mtg.faults(replace(game, output=untrue)))
+    more = replace(game, input=game.input + " Also, I draw a card.")
+    assert any("input: is not the question" in fault for fault in mtg.faults(more))
+    cited = replace(game, output=game.output + ", 999.1")
+    assert any("output: the steps or rule numbers" in fault for fault in mtg.faults(cited))
+    assert any("category: is not" in fault for fault in mtg.faults(replace(game, category="tournament_ruling")))
+    assert any("check: holds no situation" in fault for fault in mtg.faults(replace(game, check="executed")))
     other = game.check.replace('"life":', '"life":9')
     assert mtg.faults(replace(game, check=other))
 

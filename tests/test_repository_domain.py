@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from heimdall_nb.dataset.example import Example, normalise
+from heimdall_nb.cli import app
+from heimdall_nb.dataset.example import Example, normalise, save
+from heimdall_nb.dataset.validate import validate
 from heimdall_nb.domains import domain
 from heimdall_nb.domains.protocol import counts
 from heimdall_nb.domains.repository import Repository
@@ -330,6 +333,25 @@ def test_without_the_checkout_code_is_parsed_and_answers_are_scored(small: Repos
         assert bare.score(example, example.output) == 1 and bare.score(example, "") == 0
         is_code = example.category not in ("documentation", "type_definition", "error_handling")
         assert bool(bare.faults(replace(example, output=example.output + " )x("))) == is_code
+
+
+def test_validate_says_what_it_misses_and_reads_the_checkout(tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    for language in ("python", "go"):
+        checkout(both, language)
+    file = tmp_path / "all.jsonl"
+    examples = [e for language in ("python", "go") for e in everything(Repository(both, language))]
+    told = next(k for k, e in enumerate(examples) if e.category == "documentation" and e.dialect == "go")
+    examples[told] = replace(examples[told], output="Something else.").with_id()
+    save(file, examples)
+    blind = validate(file)
+    assert blind.ok and blind.remarks == [f"repository: {domain('repository').unchecked}"] and "--repo" in blind.text()
+    seeing = validate(file, opened={"repository": Repository(both)})  # each example is read in its own language
+    assert [(fault.line, fault.field) for fault in seeing.faults] == [(told + 1, "output")] and not seeing.remarks
+    done = CliRunner().invoke(app, ["validate", str(file), "--repo", str(both)])
+    assert done.exit_code == 2 and "1 faults" in done.output and "parses; --repo" not in done.output
+    for wrong in (["--licences", "MIT"], ["--repo", str(tmp_path / "nowhere")]):
+        assert isinstance(CliRunner().invoke(app, ["validate", str(file), *wrong]).exception, BadInput)
 
 
 def test_a_source_that_was_changed_is_found(small: Repository) -> None:

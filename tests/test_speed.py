@@ -14,7 +14,7 @@ from heimdall_nb import cli
 from heimdall_nb.deploy import speed
 from heimdall_nb.errors import BadInput
 from heimdall_nb.export.gguf_file import write_gguf
-from heimdall_nb.models.llamacpp import LlamaCppModel, Phases, _sampler, c
+from heimdall_nb.models.llamacpp import LlamaCppModel, Phases, c, sampling
 from heimdall_nb.models.protocol import Completion
 from heimdall_nb.prompts import render
 
@@ -121,7 +121,7 @@ def test_a_forgotten_prefix_is_read_again(gguf: Path) -> None:
 
 
 def test_the_likeliest_token_is_that_of_llama_cpp(gguf: Path) -> None:
-    with closing(LlamaCppModel(gguf, context=256)) as model, _sampler(0.0, 0) as sampler:
+    with closing(LlamaCppModel(gguf, context=256)) as model, sampling(0.0, 0) as sampler:
         for token in range(0, 300, 13):
             model._decode((token, token + 1))
             assert model._likeliest() == c.llama_sampler_sample(sampler, model._context, -1)

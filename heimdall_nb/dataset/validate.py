@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +17,8 @@ from heimdall_nb.dataset.agreement import disagreements, schema_of
 from heimdall_nb.dataset.example import Example, has_own_id, normalise, scan_lines
 from heimdall_nb.dataset.jsonl import Fault, printable
 from heimdall_nb.dataset.validation_report import Comparison, Report, ratio, spread
-from heimdall_nb.domains import faults_of, is_other
+from heimdall_nb.domains import faults_of, is_other, unchecked
+from heimdall_nb.domains.protocol import Domain
 from heimdall_nb.engines.cypher_check import SchemaNames, name_faults
 from heimdall_nb.engines.cypher_tokens import tokens
 from heimdall_nb.errors import BadInput
@@ -28,20 +29,23 @@ _BALANCED = ("part", "category", "context_size", "graph", "style", "template")
 _BATCH = 256  # prompts that are tokenised, and examples that a domain checks, at a time
 
 
-def validate(path: Path | str, tokenizer: Path | str = "") -> Report:
+def validate(path: Path | str, tokenizer: Path | str = "", opened: Mapping[str, Domain] | None = None) -> Report:
     """Check a JSONL file of examples; lengths in tokens as well where the path of a `tokenizer` is given.
 
+    `opened` has the domains whose checks need options, by name. What could not be checked is among the remarks.
     Raises BadInput when the file cannot be read, is no JSONL, or the tokenizer is none; all else is in the report.
     """
-    return _read(path, _Lengths(tokenizer))[0]
+    return _read(path, _Lengths(tokenizer), opened)[0]
 
 
-def compare(paths: Sequence[Path | str], tokenizer: Path | str = "") -> Comparison:
+def compare(
+    paths: Sequence[Path | str], tokenizer: Path | str = "", opened: Mapping[str, Domain] | None = None
+) -> Comparison:
     """Check several files, and what they share: a question, a query or an id in two files is a leak.
 
     The share of masked queries that two files have in common is no leak, and says how hard the smaller one is.
     """
-    found = [_read(path, _Lengths(tokenizer)) for path in paths]
+    found = [_read(path, _Lengths(tokenizer), opened) for path in paths]
     comparison = Comparison([report for report, _ in found])
     for (one, left), (other, right) in combinations(found, 2):
         names = f"{one.path} and {other.path}"
@@ -55,7 +59,7 @@ def compare(paths: Sequence[Path | str], tokenizer: Path | str = "") -> Comparis
     return comparison
 
 
-def _read(path: Path | str, lengths: _Lengths) -> tuple[Report, _Seen]:
+def _read(path: Path | str, lengths: _Lengths, opened: Mapping[str, Domain] | None = None) -> tuple[Report, _Seen]:
     report, seen = Report(printable(Path(path))), _Seen()
     balance: dict[str, Counter[str]] = {name: Counter() for name in _BALANCED}
     waiting: list[tuple[int, Example]] = []
@@ -69,12 +73,13 @@ def _read(path: Path | str, lengths: _Lengths) -> tuple[Report, _Seen]:
         report.faults += [*content_faults(line, item), *seen.add(line, item)]
         waiting.append((line, item))
         if len(waiting) == _BATCH:
-            report.faults += domain_faults(waiting)
+            report.faults += domain_faults(waiting, opened)
             waiting.clear()
         for name, counter in balance.items():
             counter[str(getattr(item, name))] += 1
         lengths.add(item)
-    report.faults += domain_faults(waiting)
+    report.faults += domain_faults(waiting, opened)
+    report.remarks = unchecked(balance["part"], opened)
     if not report.examples and not report.faults:
         report.faults.append(Fault(1, "", "the file holds no example"))
     report.faults.sort(key=lambda fault: (fault.line, fault.field))
@@ -105,10 +110,10 @@ def content_faults(line: int, example: Example) -> Iterator[Fault]:
     yield from (Fault(line, "input", what) for what in disagreements(example, schema_of(example)))
 
 
-def domain_faults(items: Sequence[tuple[int, Example]]) -> Iterator[Fault]:
+def domain_faults(items: Sequence[tuple[int, Example]], opened: Mapping[str, Domain] | None = None) -> Iterator[Fault]:
     """What the domains of examples beside the course's own parts say against them; `items` are lines and examples."""
     those = [(line, example) for line, example in items if is_other(example)]
-    for (line, example), faults in zip(those, faults_of([example for _, example in those]), strict=True):
+    for (line, example), faults in zip(those, faults_of([example for _, example in those], opened), strict=True):
         for text in faults:
             field, _, what = text.partition(": ")
             yield Fault(line, field, what) if hasattr(example, field) else Fault(line, "", text)

@@ -25,6 +25,7 @@ class Report:
     ratios: dict[str, float] = field(default_factory=dict)  # largest to smallest
     checks: Counter[str] = field(default_factory=Counter)  # how the truth of the answers was established
     lengths: dict[str, dict[str, float]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)  # what could not be checked
 
     @property
     def ok(self) -> bool:
@@ -41,7 +42,7 @@ class Report:
     def text(self) -> str:
         """The report as tables; of many faults the first ones."""
         head = f"{self.path}: {self.examples} examples, {len(self.faults)} faults, {self.copies} copies made on purpose"
-        return "\n\n".join(filter(None, [cut(self.fault_lines()), head, *self._tables()]))
+        return "\n\n".join(filter(None, [cut(self.fault_lines()), head, *self.remarks, *self._tables()]))
 
     def _tables(self) -> Iterable[str]:
         if not self.examples:

@@ -88,26 +88,6 @@ class Asker:
         return conversation(question, schema, "cypher" if self.schema else "text")
 
 
-def open_model(path: Path, window: int = 2048) -> LanguageModel:
-    """The model of a GGUF file, of a Hugging Face folder, or of an adapter's folder with its base.
-
-    Raises BadInput for what is none of them.
-    """
-    if not path.is_dir():
-        from heimdall_nb.models.llamacpp import LlamaCppModel
-
-        return LlamaCppModel(path, window)
-    from heimdall_nb.models.transformers_model import TransformersModel
-
-    if not (path / "adapter_config.json").is_file():
-        return TransformersModel(path)
-    from heimdall_nb.export.merge import base_of
-    from heimdall_nb.models.shipped import located
-
-    base = base_of(path)
-    return TransformersModel(located(str(base)) or base, path)
-
-
 def chosen_schema(graph: str, file: Path | None) -> GraphSchema | None:
     """The schema of a graph of data/graphs, or of a YAML file; None for neither.
 

@@ -96,7 +96,7 @@ def table(items: list[Item]) -> list[dict[str, str]]:
 
 def markdown(items: list[Item], trials: Sequence[Trial], run_name: str) -> str:
     """CHECKLIST.md: the items, and the programs with what became of them."""
-    tried = [{"program": t.program, "command": f"`{t.command}`", "state": t.state, "note": t.note} for t in trials]
+    tried = [vars(trial) | {"command": f"`{trial.command}`"} for trial in trials]
     return (
         f"# Checklist of run `{run_name}`\n\nNothing is ticked by hand: each figure was measured by the run, and the "
         f"last column says what measures it again.\n\n{markdown_table(table(items))}\n\n## Programs\n\n"

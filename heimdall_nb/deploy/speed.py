@@ -55,16 +55,17 @@ class Timing:
 class Bare:
     """llama.cpp with nothing around it: only reads and writes tokens, whatever they say. Raises BadInput as the model.
 
-    The tokens are ordinary ones in a fixed order, since what they say does not matter for the speed.
+    The tokens are ordinary ones in a fixed order, since what they say does not matter for the speed. `micro` is how
+    many of a batch are computed at once; 0 for all.
     """
 
-    def __init__(self, path: Path, context: int, threads: int, batch: int) -> None:
+    def __init__(self, path: Path, context: int, threads: int, batch: int, micro: int = 0) -> None:
         self.path, self.batch = path, batch
         self._context = None
         self._model = c.llama_model_load_from_file(str(path).encode(), c.llama_model_default_params())
         if self._model:
             settings = c.llama_context_default_params()
-            settings.n_ctx, settings.n_batch, settings.n_ubatch = context, batch, batch
+            settings.n_ctx, settings.n_batch, settings.n_ubatch = context, batch, micro or batch
             settings.n_threads = settings.n_threads_batch = threads
             self._context = c.llama_init_from_model(self._model, settings)
         if not self._context:

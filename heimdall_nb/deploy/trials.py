@@ -30,10 +30,14 @@ PATIENCE = 60.0  # seconds for a program to answer at its address
 
 @dataclass(frozen=True)
 class Program:
-    """A program that serves the folder: `command` starts it at {port}, in the folder, with `environment`."""
+    """A program that serves the folder: `command` starts it at {port}, in the folder, with `environment`.
+
+    `about` prints which version it is.
+    """
 
     name: str
     executable: str
+    about: tuple[str, ...]
     command: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
     after: tuple[str, ...] = ()  # once it runs, before it is asked
@@ -41,9 +45,10 @@ class Program:
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of one program: how it was started, and what it answered."""
+    """What became of one program: its version, how it was started, and what it answered."""
 
     program: str
+    version: str
     command: str
     state: State
     note: str
@@ -53,12 +58,20 @@ PROGRAMS = (
     Program(
         "heimdall serve",
         sys.executable,
+        ("{python}", "-m", "heimdall_nb", "--version"),
         ("{python}", "-m", "heimdall_nb", "serve", "--model", "{model}", "--context", "{context}", "--port", "{port}"),
     ),
-    Program("llama.cpp's server", "llama-server", ("sh", "serve.sh"), (("PORT", "{port}"),)),
+    Program(
+        "llama.cpp's server",
+        "llama-server",
+        ("llama-server", "--version"),
+        ("sh", "serve.sh"),
+        (("PORT", "{port}"),),
+    ),
     Program(
         "Ollama",
         "ollama",
+        ("ollama", "--version"),
         ("ollama", "serve"),
         (("OLLAMA_HOST", "127.0.0.1:{port}"), ("OLLAMA_MODELS", "{scratch}")),
         ("ollama", "create", "{name}", "-f", "Modelfile"),
@@ -76,7 +89,7 @@ def try_all(
 ) -> list[Trial]:
     """Each of PROGRAMS that is installed is started on the folder and asked; the rest is named as untried."""
     found = [_try(program, folder, model, context, question, expected, max_tokens) for program in PROGRAMS]
-    return found + [Trial(program, command, "untried", reason) for program, command, reason in BY_HAND]
+    return found + [Trial(program, "", command, "untried", reason) for program, command, reason in BY_HAND]
 
 
 def _try(
@@ -88,18 +101,30 @@ def _try(
     shown = shown.replace("python -m heimdall_nb", "heimdall")
     shown = " && ".join([shown, *([" ".join(program.after).format(name=model.stem)] if program.after else [])])
     if not shutil.which(program.executable):
-        return Trial(program.name, shown, "untried", f"{program.executable} is not installed here")
+        return Trial(program.name, "", shown, "untried", f"{program.executable} is not installed here")
+    version = _version(program)
     try:
-        with _running(program, folder, model, context) as address:
+        with running(program, folder, model, context) as address:
             said = _answer(address, model.stem, question, max_tokens)
     except (HeimdallError, OSError, subprocess.SubprocessError) as problem:
-        return Trial(program.name, shown, "failed", " ".join(str(problem).split())[:200])
+        return Trial(program.name, version, shown, "failed", " ".join(str(problem).split())[:200])
     state: State = "same answer" if said.strip() == expected.strip() else "other answer"
-    return Trial(program.name, shown, state, said.strip()[:200])
+    return Trial(program.name, version, shown, state, said.strip()[:200])
+
+
+def _version(program: Program) -> str:
+    """The line in which a program says its version; empty where it says none."""
+    try:
+        settings = {"capture_output": True, "text": True, "errors": "replace", "timeout": PATIENCE}
+        done = subprocess.run(_filled(program.about, {"python": sys.executable}), **settings)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if any(map(str.isdigit, line))]
+    return next((line for line in lines if "version" in line.lower()), lines[0] if lines else "")[:100]
 
 
 @contextmanager
-def _running(program: Program, folder: Path, model: Path, context: int) -> Iterator[str]:
+def running(program: Program, folder: Path, model: Path, context: int) -> Iterator[str]:
     """The base address of the started program; it is ended afterwards, with all that it started."""
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="heimdall-trial-") as scratch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from importlib import import_module
@@ -36,24 +36,38 @@ def is_other(example: Example) -> bool:
     return example.part not in OWN_PARTS and example.part in known()
 
 
-def faults_of(examples: Sequence[Example]) -> list[list[str]]:
+def faults_of(examples: Sequence[Example], opened: Mapping[str, Domain] | None = None) -> list[list[str]]:
     """What is wrong with each example, by the domain that its part names; a domain with `many_faults` gets its own
-    examples together."""
-    return _by_part("many_faults", "faults", examples, [() for _ in examples])
+    examples together. `opened` has domains with options, by name; others are opened without."""
+    return _by_part("many_faults", "faults", examples, [() for _ in examples], opened or {})
+
+
+def unchecked(parts: Iterable[str], opened: Mapping[str, Domain] | None = None) -> list[str]:
+    """What the checks of these domains cannot see as they are opened, a sentence each; see `faults_of`."""
+    others = sorted(part for part in parts if part not in OWN_PARTS and part in known())
+    told = {part: getattr((opened or {}).get(part) or domain(part), "unchecked", "") for part in others}
+    return [f"{part}: {text}" for part, text in told.items() if text]
 
 
 def scores_of(examples: Sequence[Example], answers: Sequence[str]) -> list[float]:
     """The score of each answer, as `faults_of`: a domain with `many_scores` gets its own examples together."""
-    return _by_part("many_scores", "score", examples, [(answer,) for answer in answers])
+    return _by_part("many_scores", "score", examples, [(answer,) for answer in answers], {})
 
 
-def _by_part(many: str, one: str, examples: Sequence[Example], more: Sequence[tuple[str, ...]]) -> list[Any]:
+def _by_part(
+    many: str,
+    one: str,
+    examples: Sequence[Example],
+    more: Sequence[tuple[str, ...]],
+    opened: Mapping[str, Domain],
+) -> list[Any]:
     found: dict[int, Any] = {}
     for part in sorted({example.part for example in examples}):
-        places, opened = [k for k, example in enumerate(examples) if example.part == part], domain(part)
+        places = [k for k, example in enumerate(examples) if example.part == part]
+        asked = opened.get(part) or domain(part)
         columns = list(zip(*((examples[k], *more[k]) for k in places), strict=True))
-        together = getattr(opened, many, None)
-        results = together(*columns) if together else map(getattr(opened, one), *columns)
+        together = getattr(asked, many, None)
+        results = together(*columns) if together else map(getattr(asked, one), *columns)
         found |= dict(zip(places, results, strict=True))
     return [found[k] for k in range(len(examples))]
 

@@ -17,7 +17,7 @@ class Domain(Protocol):
     and `score` are called on `domain(example.part)` without options: all that they need stands in the record (`answer`
     may hold what a check expects, as JSON). The instruction of its examples is the model's system message.
     A domain whose checks are cheaper together may have `many_faults(examples)` and `many_scores(examples, answers)`,
-    too, which return a list each.
+    too, which return a list each. One whose check needs an option to see all may say what it misses in `unchecked`.
     """
 
     name: str  # of `heimdall generate --domain NAME`; `part` of its examples

@@ -6,7 +6,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -82,6 +82,8 @@ class Repository:
             return ["check: does not say which lines of which file it was read from"]
         if not self.repo:
             return self._code_faults(example)
+        if example.dialect != self.language and example.dialect in tables()["languages"]:
+            return self._in(example.dialect).faults(example)
         try:
             source = self._read_again(match["file"])
         except LeftOut as reason:
@@ -91,6 +93,17 @@ class Repository:
         if not units:
             return [f"check: {match['file']} has no function, type or test in lines {first} to {last}"]
         return self._differences(example, [draft for unit in units for draft in self._all(example.category, unit)])
+
+    @property
+    def unchecked(self) -> str:
+        """What `faults` does not see without a checkout."""
+        return "" if self.repo else "only code was checked, that it parses; --repo PATH holds all against the checkout"
+
+    def _in(self, language: str) -> Repository:
+        """This domain for another language of the same checkout."""
+        if language not in self._others:
+            self._others[language] = replace(self, language=language)
+        return self._others[language]
 
     def score(self, example: Example, answer: str) -> float:
         """1 when the answer is the example's, else 0. In code, white space and a Markdown fence make no difference."""
@@ -208,6 +221,10 @@ class Repository:
                 self._again.clear()
             self._again[key] = one_source(root, self.language, tuple(self.licences) or _permissive(), found)[0]
         return self._again[key]
+
+    @cached_property
+    def _others(self) -> dict[str, Repository]:
+        return {}
 
     @cached_property
     def _again(self) -> dict[tuple[str, int, int], Source]:

@@ -33,6 +33,7 @@ from heimdall_nb.evaluation.report import hint_rows, percent
 from heimdall_nb.evaluation.similarity import NotComputed, similarity
 from heimdall_nb.evaluation.texts import score_texts
 from heimdall_nb.facts import load_pack
+from heimdall_nb.models.opened import open_model
 from heimdall_nb.models.protocol import Completion, LanguageModel
 from heimdall_nb.run import sha256, write_json
 
@@ -49,20 +50,6 @@ class Evaluation:
 
     scores: list[ItemScore]
     summary: dict[str, Any]
-
-
-def open_model(path: Path | str, context: int = 2048) -> LanguageModel:
-    """The model in a GGUF file or in the folder of a Hugging Face model. Raises BadInput where there is none."""
-    path = Path(path)
-    if path.is_dir():
-        from heimdall_nb.models.transformers_model import TransformersModel
-
-        return TransformersModel(path)
-    if not path.exists():
-        raise BadInput("does not exist", str(path), "Give a GGUF file or the folder of a Hugging Face model.")
-    from heimdall_nb.models.llamacpp import LlamaCppModel
-
-    return LlamaCppModel(path, context=context)
 
 
 def open_examples(name: str) -> tuple[list[Example], int, Path]:
@@ -283,6 +270,20 @@ def text(found: Mapping[str, Any]) -> str:
     return "\n\n".join(lines)
 
 
+def _refuse_for_sql(
+    examples_name: str, runtime_form: bool, seed: int | None, nodes: int = 60, similarity_model: str = "", **_: Any
+) -> None:
+    """Raise BadInput for an option that an evaluation of SQL would pass over without a word."""
+    given = {
+        "--format": runtime_form,
+        "--graph-seed": seed is not None,
+        "--nodes": nodes != 60,
+        "--similarity": similarity_model not in ("", NO_SIMILARITY),
+    }
+    for option in (option for option, is_given in given.items() if is_given):
+        raise BadInput("is for Cypher", option, f"{examples_name} is SQL: leave it out.")
+
+
 def run(
     model_path: Path,
     examples_name: str,
@@ -304,8 +305,7 @@ def run(
     """
     examples, default_seed, default_suite = open_examples(examples_name)
     if sql_evaluate.is_sql(examples):
-        if runtime_form:
-            raise BadInput("is for Cypher", "--format", f"{examples_name} is SQL.")
+        _refuse_for_sql(examples_name, runtime_form, seed, **settings)
         asked, tokens = examples[: items or None], settings.get("max_new_tokens", 192)
         with closing(open_model(model_path, context)) as model:
             name = Path(examples_name).name

@@ -8,10 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
@@ -22,18 +18,21 @@ from typing import Any
 import yaml
 
 from heimdall_nb import hardware
-from heimdall_nb.dataset.example import Example
+from heimdall_nb.context import child
+from heimdall_nb.dataset.example import Example, save
 from heimdall_nb.engines.choose import graph_engine
 from heimdall_nb.engines.graph import GraphEngine
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.evaluation import evaluate
 from heimdall_nb.evaluation.statistics import mcnemar
-from heimdall_nb.export.rung import Task
+from heimdall_nb.export.rung import QUESTIONS, Task
 from heimdall_nb.models.protocol import Completion
 from heimdall_nb.progress import track
-from heimdall_nb.run import DATA, ROOT, Run, read_json, sha256, write_json
+from heimdall_nb.run import DATA, Run, read_json, sha256, write_json
 
 Row = dict[str, Any]
+
+PATIENCE = 24 * 3600.0  # seconds that a rung may take: a large model on a slow machine, but not for ever
 
 
 @dataclass(frozen=True)
@@ -117,6 +116,7 @@ def climb(rungs: Sequence[Rung], asked: Questions, folder: Path) -> list[Row]:
     reference = next(rung for rung in rungs if rung.name == rule()["reference"])
     examples = [vars(example) for example in asked.examples]
     settings = asdict(asked) | {"examples": examples, "reference": reference.version}
+    save((folder := folder.resolve()) / QUESTIONS, asked.examples)  # the processes start in another folder
     rows = []
     with ExitStack() as stack:
         engine: GraphEngine | None = None
@@ -125,7 +125,7 @@ def climb(rungs: Sequence[Rung], asked: Questions, folder: Path) -> list[Row]:
             file = folder / f"{rung.name}.json"
             known = read_json(file) if file.exists() else {}
             if known.get("key") != key:
-                found = _in_child(_task(rung, reference, asked, folder))
+                found = _measured(_task(rung, reference, asked, folder))
                 engine = engine or stack.enter_context(closing(graph_engine()))
                 known = {"key": key} | _row(rung, asked, found, engine)
                 write_json(file, known)
@@ -140,11 +140,11 @@ def _task(rung: Rung, reference: Rung, asked: Questions, folder: Path) -> Task:
         adapter=str(rung.adapter or ""),
         four_bit=rung.four_bit,
         reference=str(reference.path),
-        examples=[vars(example) for example in asked.examples],
+        folder=str(folder),
         scored=asked.scored,
         max_new_tokens=asked.max_new_tokens,
         context=asked.context,
-        answers=str(folder / "answers" / f"{rung.name}.jsonl"),
+        threads=hardware.threads(),
         version=rung.version,
     )
 
@@ -166,18 +166,12 @@ def _row(rung: Rung, asked: Questions, found: Row, engine: GraphEngine) -> Row:
     }
 
 
-def _in_child(task: Task) -> Row:
-    """Run `heimdall_nb.export.rung` on a task in a fresh process."""
-    environment = os.environ | {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(hardware.threads())}
-    with tempfile.TemporaryDirectory(prefix="heimdall-ladder-") as folder:
-        given, result = Path(folder) / "task.json", Path(folder) / "result.json"
-        write_json(given, asdict(task))
-        command = [sys.executable, "-m", "heimdall_nb.export.rung", str(given), str(result)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"]
-            raise HeimdallError(f"{task.name}: the measurement failed: {lines[-1]}")
-        return read_json(result)
+def _measured(task: Task) -> Row:
+    """What `rung.measure` finds in a process of its own. Raises HeimdallError that names the rung."""
+    try:
+        return child.run("heimdall_nb.export.rung", asdict(task), PATIENCE)
+    except HeimdallError as problem:
+        raise HeimdallError(f"{task.name}: {problem}") from None
 
 
 def lost_points(rows: Sequence[Row], name: str) -> float:

@@ -12,16 +12,10 @@ from transformers.utils import logging as transformers_logging
 
 from heimdall_nb import prompts
 from heimdall_nb.errors import BadInput
+from heimdall_nb.models.opened import base_of as base_of  # notebooks take it from here
 from heimdall_nb.models.transformers_model import add_adapter, double_scales, load_4bit, load_tokenizer, load_weights
-from heimdall_nb.run import read_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-def base_of(adapter: Path | str) -> Path | str:
-    """The base model of an adapter: the folder `base` beside it, else the one its configuration names (a hub id)."""
-    beside = Path(adapter).parent / "base"
-    return beside if beside.is_dir() else read_json(Path(adapter) / "adapter_config.json")["base_model_name_or_path"]
 
 
 def merge(

@@ -7,6 +7,7 @@ arithmetic, and whose prefix cache makes an answer depend, in its last bits, on 
 from __future__ import annotations
 
 import ctypes
+import re
 import time
 import unicodedata
 from collections import deque
@@ -62,7 +63,7 @@ class Phases:
 
 
 @contextmanager
-def _sampler(temperature: float, seed: int) -> Iterator[Any]:
+def sampling(temperature: float, seed: int) -> Iterator[Any]:
     """The choice among tokens: the likeliest one, or one drawn at `temperature`."""
     chain = c.llama_sampler_chain_init(c.llama_sampler_chain_default_params())
     if temperature > 0:
@@ -117,7 +118,7 @@ class LlamaCppModel:
         self.threads = threads or threads_for(self.path)
         self._model = self._context = None
         self._head: tuple[int, ...] = ()  # tokens at the start of the cache that the next prompt may share
-        self._pieces: dict[int, bytes] = {}
+        self._known: dict[int, tuple[bytes, bool]] = {}  # see `_learn`
         self._logits_at, self._row = 0, np.empty(0, np.single)  # where llama.cpp keeps the last logits, and a view
         self._next = (c.llama_token * 1)()  # the token that `_single`, a batch of one, points to
         self._single = c.llama_batch_get_one(self._next, 1)
@@ -169,7 +170,7 @@ class LlamaCppModel:
         if not self._context:
             raise HeimdallError(f"{self.path}: the model was closed.")
         answers = []
-        with _sampler(temperature, seed) as sampler, self._grammar(grammar) as rules:
+        with sampling(temperature, seed) as sampler, self._grammar(grammar) as rules:
 
             def drawn() -> int:
                 return c.llama_sampler_sample(sampler, self._context, -1)
@@ -303,30 +304,35 @@ class LlamaCppModel:
 
     def _generate(self, limit: int, stop: Sequence[str], sample: Sample) -> tuple[str, int, bool]:
         """The answer's text, how many tokens were made for it (the end token counts), and whether it ended."""
-        raw = b""
-        stops = [text.encode() for text in stop if text]
-        before = max(map(len, stops), default=1) - 1  # bytes of a stop string that earlier tokens may have brought
+        # What runs between two tokens finds the processor's caches full of weights, so little of it is touched: a
+        # dictionary and one search instead of calls for each token.
+        raw, ends = bytearray(), [text.encode() for text in stop if text]
+        stopped = re.compile(b"|".join(map(re.escape, ends)) or b"(?!)").search
+        before = max(map(len, ends), default=1) - 1  # bytes of a stop string that earlier tokens may have brought
         for count in range(1, limit + 1):
             token = sample()
-            if c.llama_vocab_is_eog(self._vocab, token):
+            piece, last = self._known.get(token) or self._learn(token)
+            if last:
                 return raw.decode("utf-8", "replace"), count, True
-            piece = self._piece(token)
+            begin = max(0, len(raw) - before)
             raw += piece
-            end = raw[-before - len(piece) :]
-            if any(wanted in end for wanted in stops):
+            if stopped(raw, begin):
                 return cut(raw.decode("utf-8", "replace"), stop)[0], count, True
             if count < limit:
                 self._next[0] = token
                 self._check(c.llama_decode(self._context, self._single))
         return raw.decode("utf-8", "replace"), limit, False
 
+    def _learn(self, token: int) -> tuple[bytes, bool]:
+        """The bytes of a token, nothing for a control token, and whether it ends an answer; kept for the next time."""
+        buffer = ctypes.create_string_buffer(256)  # longer than any token of a byte-level vocabulary in use
+        size = c.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
+        self._known[token] = buffer.raw[: max(0, size)], c.llama_vocab_is_eog(self._vocab, token)
+        return self._known[token]
+
     def _piece(self, token: int) -> bytes:
         """The bytes of a token; nothing for a control token."""
-        if token not in self._pieces:
-            buffer = ctypes.create_string_buffer(256)  # longer than any token of a byte-level vocabulary in use
-            size = c.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
-            self._pieces[token] = buffer.raw[: max(0, size)]
-        return self._pieces[token]
+        return (self._known.get(token) or self._learn(token))[0]
 
     def _decode(self, ids: Sequence[int]) -> None:
         """Append tokens to the cache; afterwards the logits of the last one can be sampled."""

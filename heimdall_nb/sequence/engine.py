@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from heimdall_nb.errors import BadInput
-from heimdall_nb.models.llamacpp import LlamaCppModel, Sample, _sampler, c
+from heimdall_nb.models.llamacpp import LlamaCppModel, Sample, c, sampling
 from heimdall_nb.models.stopping import outcome
 from heimdall_nb.sequence.settings import Settings
 from heimdall_nb.sequence.written import CorruptState, Written
@@ -59,7 +59,7 @@ class GoingOn(LlamaCppModel):
         reused, new, ended, late = self._keep(ids), [], False, False
         try:
             self._take(ids[reused:])
-            with _sampler(temperature, seed) as sampler:
+            with sampling(temperature, seed) as sampler:
                 sample = self._likeliest
                 if temperature > 0:
                     sample = lambda: c.llama_sampler_sample(sampler, self._context, -1)  # noqa: E731

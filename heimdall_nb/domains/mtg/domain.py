@@ -82,7 +82,7 @@ class Mtg:
             example = self._new(category, done[category], seed, seen)
             if example is None:
                 what = f"there are only {done[category]} different examples of {category} for this seed"
-                raise BadInput(what, "--number", f"Ask for at most {int(done[category] / self.shares[category])}.")
+                raise BadInput(what, "--examples", f"Ask for at most {int(done[category] / self.shares[category])}.")
             done[category] += 1
             yield example
 
@@ -109,17 +109,17 @@ class Mtg:
             situation = json.loads(example.check.removeprefix(CHECK))
             true = _example(situation)
         except (ValueError, KeyError, TypeError, IndexError, StopIteration, AttributeError) as problem:
-            return [f"check holds no situation that can be simulated ({type(problem).__name__}: {problem})"]
+            return [f"check: holds no situation that can be simulated ({type(problem).__name__}: {problem})"]
         found = []
         if answer.read(example.output) != answer.read(true.output):
-            found.append(f"the outcome is not {true.answer!r}, which the simulator finds")
+            found.append(f"output: the outcome is not {true.answer!r}, which the simulator finds")
         elif example.output != true.output:
-            found.append("the steps or rule numbers are not those of the simulation")
+            found.append("output: the steps or rule numbers are not those of the simulation")
         if example.input != true.input:
-            found.append("the question is not that of the situation in check")
+            found.append("input: is not the question of the situation in check")
         for field in ("answer", "category", "instruction", "context_size"):
             if getattr(example, field) != getattr(true, field):
-                found.append(f"{field} is not {getattr(true, field)!r}")
+                found.append(f"{field}: is not {getattr(true, field)!r}")
         return found
 
     def score(self, example: Example, answer_text: str) -> float:
