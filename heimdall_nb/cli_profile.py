@@ -87,3 +87,53 @@ def memory(
     with contextlib.redirect_stdout(sys.stderr):
         rows = loaded.points(model, sizes, caches, flash, load, quantisation)
     print(json.dumps(rows, indent=2) if as_json else loaded.text(rows))
+
+
+@profile.command()
+def speed(
+    model: Annotated[Path, typer.Argument(help="GGUF file")],
+    context: Annotated[list[int] | None, typer.Option(min=64, help="context size in tokens; repeatable")] = None,
+    depth: Annotated[list[int] | None, typer.Option(min=1, help="tokens of the prompt; repeatable")] = None,
+    threads: Annotated[str, typer.Option(help="numbers of threads, the usual one first")] = "1,2",
+    batch: Annotated[str, typer.Option(help="tokens of a prompt given in one call, the usual first")] = "512,64",
+    micro_batch: Annotated[str, typer.Option(help="tokens computed at once, the usual first")] = "512,128",
+    examples: Annotated[str, typer.Option(help="benchmark set or JSONL file with the questions")] = "iid",
+    items: Annotated[int, typer.Option(min=1, help="questions a setting")] = 5,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 64,
+    output: Annotated[Path | None, typer.Option(help="folder for table and figure")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tokens a second of reading and writing by depth and setting, cold and warm, beside llama.cpp's own rate."""
+    from heimdall_nb.context import speeds
+    from heimdall_nb.deploy.speed import numbers
+
+    knobs = {"threads": numbers("--threads", threads), "batches": numbers("--batch", batch)}
+    knobs |= {"micros": numbers("--micro-batch", micro_batch)}
+    knobs |= {"contexts": context or [1024, 2048, 4096], "depths": depth or [256, 768, 1536, 3072]}
+    with contextlib.redirect_stdout(sys.stderr):
+        found = speeds.run(model, examples, items, output, max_new_tokens, **knobs)
+    print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else speeds.text(found))
+
+
+@profile.command()
+def quality(
+    model: Annotated[Path, typer.Argument(help="GGUF file")],
+    examples: Annotated[str, typer.Option(help="benchmark set (graph, iid, template, style) or JSONL file")] = "graph",
+    items: Annotated[int, typer.Option(min=0, help="ask so many questions, spread over the graphs; 0 for all")] = 0,
+    labels: Annotated[str, typer.Option(help="numbers of other graphs' labels in the schema")] = "8,16,32",
+    place: Annotated[list[str] | None, typer.Option(help="of the own lines: first, middle, last; repeatable")] = None,
+    turns: Annotated[str, typer.Option(help="numbers of earlier turns before the question")] = "8,24",
+    keep: Annotated[int, typer.Option(min=0, help="labels that pruning keeps; 0 leaves pruning out")] = 4,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 128,
+    output: Annotated[Path | None, typer.Option(help="folder for answers, table and figure")] = None,
+    as_json: Json = False,
+) -> None:
+    """EX against the schema's size, the place of the needed part and the sequence's length; pruning as a remedy."""
+    from heimdall_nb.context import quality as subject
+    from heimdall_nb.deploy.speed import numbers
+
+    sizes, earlier = numbers("--labels", labels), numbers("--turns", turns)
+    places = ["first", "middle", "last"] if place is None else place
+    with contextlib.redirect_stdout(sys.stderr):
+        found = subject.run(model, examples, output, sizes, places, earlier, keep, items, max_new_tokens)
+    print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else subject.text(found))

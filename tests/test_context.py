@@ -1,20 +1,22 @@
-"""Token lengths, the recommended context, the cache formula, and its measurement on a real GGUF file."""
+"""Token lengths, the recommended context, the formula of memory, the sliders, and notebook 06's exercises."""
 
 from __future__ import annotations
-
-import json
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heimdall_nb import prompts
-from heimdall_nb.context import memory, profile
+from heimdall_nb import browser, prompts
+from heimdall_nb.context import profile, slider
 from heimdall_nb.dataset.example import Example
-from heimdall_nb.errors import BadInput, HeimdallError
+from heimdall_nb.errors import BadInput
 from heimdall_nb.exercises import nb06
+from heimdall_nb.memory import estimate_inference, shape_of, tables
+from heimdall_nb.memory.inference import operand_bytes
+from heimdall_nb.memory.parts import GIB
+from heimdall_nb.model_shapes import shapes
 
+QWEN = "Qwen/Qwen2.5-1.5B-Instruct"
 sizes = st.lists(st.integers(1, 5000), min_size=1, max_size=60)
 
 
@@ -63,83 +65,67 @@ def test_a_prompt_beyond_all_sizes_is_refused() -> None:
         profile.recommend([40000], 192)
 
 
-@pytest.mark.parametrize("model", memory.known_models().values(), ids=lambda m: m.id)
-def test_published_parameter_counts_follow_from_the_shapes(model: memory.KnownModel) -> None:
-    assert model.counted_parameters() == model.parameters
+def test_models_in_a_table_of_weights_and_caches() -> None:
+    rows = {row["model"]: row for row in tables.model_table((2048, 32768))}
+    assert len(rows) == len(shapes())
+    qwen = rows["Qwen2.5-1.5B-Instruct"]
+    assert qwen["cache_32768"] == 0.875 == round(16 * 28 * 2 * 2 * 128 * 2 * 2048 / GIB, 3)
+    assert qwen["made_for"] == 32768
+    for row in rows.values():  # 4 bits of the linear layers, 16 of the rest
+        assert row["weights_16_bit"] / 4 < row["weights_4_bit"] < row["weights_16_bit"] / 2
 
 
-def test_the_cache_of_a_model_with_grouped_query_attention() -> None:
-    model = memory.known_model("Qwen/Qwen2.5-1.5B-Instruct")
-    assert model.cache_bytes(32768) == 2 * 28 * 2 * 128 * 32768 * 2 == 939_524_096
-    assert model.cache_bytes(32768, bytes_per_value=1) * 2 == model.cache_bytes(32768)
-    assert memory.known_model("no/such-model") is None
+def test_operands_are_the_widest_product_and_without_flash_attention_the_scores() -> None:
+    shape = shape_of("heimdall-nano-base")
+    assert operand_bytes(shape, "F16", 2048) == 512 * 768 * 2
+    assert operand_bytes(shape, "Q8_0", 2048) == 512 * 768 * 34 // 32
+    assert operand_bytes(shape, "Q8_0", 100) == 100 * 768 * 34 // 32
+    assert operand_bytes(shape, "F16", 2048, flash=False) == 512 * 4 * 2048 * 2
 
 
-def test_weights_in_four_bits_keep_the_embeddings_in_sixteen() -> None:
-    model = memory.known_model("qwen2.5-0.5b")
-    embeddings = model.vocabulary * model.hidden
-    assert 2 * embeddings + 0.5 * model.linear_parameters < model.weight_bytes(4) < model.weight_bytes(16) / 2
-    with pytest.raises(ValueError, match="3 bits"):
-        model.weight_bytes(3)
+def test_the_tokenizer_counts_the_merges_that_a_file_has() -> None:
+    from dataclasses import replace
+
+    shape = shape_of(QWEN)
+    few, many = (estimate_inference(replace(shape, merges=number)).part("tokenizer") for number in (1000, 151_000))
+    assert many - few == 150_000 * 130
+    assert few < estimate_inference(shape).part("tokenizer") == 151_936 * (150 + 130)
 
 
-def test_tables_hold_the_same_numbers() -> None:
-    models = list(memory.known_models().values())
-    estimates, caches = memory.estimates(models, 2048), memory.cache_table(models, [2048])
-    assert [row["cache"] for row in estimates] == pytest.approx([row["2048"] for row in caches], abs=0.01)
+def test_points_of_the_slider_are_those_of_the_formula() -> None:
+    row, found = slider.point(QWEN, 32768, "Q8_0", "RTX 3060")
+    assert found.bytes == estimate_inference(shape_of(QWEN), context=32768, cache="Q8_0", where="cuda").bytes
+    assert row["fits"] == "yes" and row["cache, GiB"] == 0.46 and row["made for it"] == "yes"
+    large, _ = slider.point("Qwen/Qwen2.5-7B-Instruct", 2048, "F16", "Raspberry Pi 4")
+    assert large["fits"] == "no"
+    small, _ = slider.point(QWEN, 2048, "F16", "RTX 3060")
+    assert small["write, tokens/s at most"] > row["write, tokens/s at most"]
+    with pytest.raises(BadInput, match="hardware"):
+        slider.point(QWEN, 2048, "F16", "abacus")
 
 
-@pytest.fixture(scope="module")
-def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real GGUF file of a tiny untrained model: 3 layers, 2 key-value heads of 64, declared context 512."""
-    from tiny_model import make_base
-
-    from heimdall_nb.export.gguf_file import write_gguf
-
-    folder = tmp_path_factory.mktemp("tiny")
-    return write_gguf(make_base(folder / "base", layers=3), folder / "tiny.gguf")
+def test_without_a_front_end_the_slider_is_a_table() -> None:
+    table = slider.explore(QWEN, "RTX 3060", [512, 2048])
+    assert list(table.index) == [(cache, size) for cache in slider.CACHES for size in (512, 2048)]
+    assert table.loc[("F16", 2048), "cache, GiB"] == 0.05
 
 
-def test_the_shape_is_read_from_the_file(tiny_gguf: Path) -> None:
-    assert memory.gguf_shape(tiny_gguf) == memory.CacheShape(layers=3, kv_heads=2, head_dim=64, context=512)
-
-
-@pytest.mark.parametrize("content", [b"", b"no gguf", None], ids=["empty", "junk", "cut"])
-def test_damaged_files_are_named(tiny_gguf: Path, tmp_path: Path, content: bytes | None) -> None:
-    damaged = tmp_path / "damaged.gguf"
-    damaged.write_bytes(tiny_gguf.read_bytes()[:4000] if content is None else content)
-    with pytest.raises(BadInput, match=r"damaged\.gguf: is not a complete GGUF file"):
-        memory.gguf_shape(damaged)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"none\.gguf: is missing"):
-        memory.measure(tmp_path / "none.gguf", [512])
-
-
-def test_measured_memory_grows_like_the_formula(tiny_gguf: Path) -> None:
-    small, large = memory.measure(tiny_gguf, [512, 4096], new_tokens=4, repeats=1)
-    grown, formula = large["loaded"] - small["loaded"], large["formula"] - small["formula"]
-    assert formula == pytest.approx(2 * 3 * 2 * 64 * (4096 - 512) * 2 / 2**20, abs=0.05)
-    assert grown == pytest.approx(formula, rel=0.35)
-    assert small["used"] >= small["loaded"] > small["weights"]
-    assert small["declared"] and not large["declared"]
-    assert large["prompt_tokens"] == 4092
-    assert large["new_per_second_full"] < large["new_per_second_short"]
-
-
-def test_a_context_without_room_is_refused(tiny_gguf: Path) -> None:
-    with pytest.raises(BadInput, match="leaves no room for 64 new tokens"):
-        memory.measure(tiny_gguf, [512, 32], new_tokens=64)
-
-
-def test_a_child_that_fails_says_why(tiny_gguf: Path) -> None:
-    with pytest.raises(HeimdallError, match="context 512: the measurement took more than"):
-        memory.measure(tiny_gguf, [512], seconds=0.01)
+def test_the_sliders_show_what_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slider, "interactive", lambda: True)
+    *controls, view = slider.explore(QWEN, "RTX 3060").children
+    model, hardware, cache, context = controls
+    assert "context 512, cache F16, on RTX 3060" in view.value and "key-value cache" in view.value
+    context.value, cache.value, hardware.value = 32768, "Q8_0", "T4"
+    assert "context 32,768, cache Q8_0, on T4" in view.value
+    model.value = "heimdall-nano-base"
+    assert "not made for so many tokens" in view.value
+    assert not browser.interactive()
 
 
 def test_exercises_accept_the_right_answer_and_hint_at_others() -> None:
-    rows = json.loads('[{"context": 512, "new_per_second_short": 90, "new_per_second_full": 60}]')
     assert nb06.check_1(1024, [300, 350], 192) is None and nb06.check_1(512, [300, 350], 192)
-    assert nb06.check_2(448) is None and nb06.check_2(896) and nb06.check_2("448")
-    assert nb06.check_3(1.5, rows) is None and nb06.check_3(0.67, rows)
+    assert nb06.check_2(476) is None and nb06.check_2(896) and nb06.check_2("476")
+    rates = ((256, 90.0), (1024, 75.0), (1792, None), (1500, 60.0))
+    timed = {"rows": [{"prompt_tokens": depth, "write": rate} for depth, rate in rates]}
+    assert nb06.check_3(1.5, timed) is None and nb06.check_3(0.67, timed)
+    assert nb06.check_4(30, [300, 348], 50.0, 192) is None and nb06.check_4(36, [300], 50.0, 192)

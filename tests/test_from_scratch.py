@@ -10,12 +10,12 @@ from typing import Any
 import nbformat
 import pytest
 
-from heimdall_nb.context.memory import known_model
 from heimdall_nb.dataset.corpus import cypher_corpus
 from heimdall_nb.dataset.graphs import load_schema
 from heimdall_nb.dataset.slots import NoBinding, SampledValues
 from heimdall_nb.dataset.templates import bind, templates
 from heimdall_nb.exercises import nb10
+from heimdall_nb.memory import shape_of
 from heimdall_nb.run import notebook_path
 from heimdall_nb.training.base import build_model
 from heimdall_nb.training.config import BaseConfig
@@ -50,8 +50,8 @@ def test_the_formula_counts_what_pytorch_counts(tokenizer: Any) -> None:
 
 def test_the_full_size_has_the_published_shape() -> None:
     parts = defined("sizes")["parts_of"](layers=28, hidden=1536, heads=12, kv_heads=2, ffn=8960, vocabulary=151_936)
-    published = known_model("qwen2.5-1.5b")
-    assert published and parts["attention"] + parts["feed-forward"] == published.linear_parameters
+    published = shape_of("Qwen/Qwen2.5-1.5B-Instruct")
+    assert parts["attention"] + parts["feed-forward"] == published.linear_weights
     assert sum(parts.values()) == pytest.approx(published.parameters, rel=1e-4)
 
 

@@ -57,9 +57,10 @@ def points(
 
     A process of its own loads the file as `LlamaCppModel` does, fills the context and answers with four tokens.
     `measured` is its largest resident memory, interpreter and libraries included, which the estimate counts as
-    `runtime`; `error` is how far above it the estimate is, `error of the model` the same without interpreter and
-    libraries on both sides. Without `load`, `model` may be a folder or hub id, and `kind` the kind of file
-    that would be made of it. Raises BadInput for a damaged file, an unknown type of cache, or a context without room;
+    `runtime`; `error` is how far above it the estimate is, `error of the model` the same less what interpreter and
+    libraries took before the file was loaded. Without `load`, `model` may be a folder or hub id, and `kind` the kind of
+    file that would be made of it. Raises BadInput for a damaged file, an unknown type of cache, or a context without
+    room;
     HeimdallError when a process fails or takes over `seconds`.
     """
     from heimdall_nb.context import child
@@ -93,7 +94,7 @@ def _beside(estimate: Any, found: Mapping[str, int]) -> dict[str, Any]:
     from heimdall_nb.memory.parts import MIB
 
     peak, libraries = found["peak"], found["libraries"]
-    own = (estimate.bytes - estimate.part("runtime")) / (peak - libraries)
+    own = (estimate.bytes - libraries) / (peak - libraries)
     return {
         "measured": round(peak / MIB, 1),
         "error": round(estimate.bytes / peak - 1, 4),

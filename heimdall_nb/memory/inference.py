@@ -99,6 +99,27 @@ def compute_bytes(shape: Shape, context: int, batch: int = 512, flash: bool = Tr
     return max(block, 4 * n * (shape.vocabulary + 2 * h) if every_logit else 0)
 
 
+def operand_bytes(shape: Shape, kind: str, context: int, batch: int = 512, flash: bool = True) -> int:
+    """Bytes of the CPU's buffer for the other operand of a product, in the type that the matrix is multiplied with.
+
+    A token's vector becomes Q8_K for K-quants, Q8_0 for the older kinds, F16 for F16 (`vec_dot_type` in
+    ggml/src/ggml-cpu); one buffer serves all products, so the widest counts. Without flash attention that is the scores
+    of all heads, which become F16 for their product with the values.
+    """
+    n, padded = min(batch, context), -(-context // 256) * 256
+    apart = ("embedding", "out", "vectors")  # looked up, computed for one token, not multiplied by a matrix
+    inner = [(columns, name) for role, columns, _, name in tensors(shape, kind) if role not in apart]
+    widest = max(n * columns * size // block for columns, name in inner for block, size in [_operand(name)])
+    return widest if flash else max(widest, 2 * n * shape.heads * padded)
+
+
+def _operand(name: str) -> tuple[int, int]:
+    """(numbers, bytes) of a block of what a matrix of this type is multiplied with."""
+    if name.endswith("_K"):
+        return 256, 292
+    return {"F32": (1, 0), "F16": (1, 2), "BF16": (1, 2)}.get(name, (32, 34))
+
+
 def estimate_inference(
     shape: Shape,
     kind: str = "Q4_K_M",
@@ -142,8 +163,12 @@ def estimate_inference(
             _size(c, r, name) for role, c, r, name in stored if name == "Q4_K" and role not in ("out", "embedding")
         )
         parts.insert(2, Part("weights in another order", again, "Q4_K matrices, for the vector units of x86"))
-        each = figures()["tokenizer_bytes"]
-        parts.append(Part("tokenizer", each * shape.vocabulary, f"{shape.vocabulary:,} entries · {each}"))
+        operand = operand_bytes(shape, kind, context, batch, flash)
+        parts.append(Part("operands", operand, "the other side of a product, in the type that it takes"))
+        each, merges = figures()["tokenizer_bytes"], shape.vocabulary if shape.merges is None else shape.merges
+        size = each["entry"] * shape.vocabulary + each["merge"] * merges
+        text = f"{shape.vocabulary:,} entries · {each['entry']}, {merges:,} merges · {each['merge']}"
+        parts.append(Part("tokenizer", size, text))
     return largest(f"{shape.name}, {kind}, context {context:,}", where, {"in use": parts})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from heimdall_nb.models.shipped import located
 from heimdall_nb.run import read_json
 
 BIASED = {"qwen2": "qkv"}  # architectures whose queries, keys and values have a bias, where nothing else is said
+MERGES = "tokenizer.ggml.merges"  # of a GGUF file
 KNOWN = ("qwen2", "qwen3", "llama", "phi3")
 
 
@@ -49,6 +50,7 @@ class Shape:
     bias: bool  # of queries, keys and values
     context: int
     chat_tokens: int = 0  # of ChatML, missing in its vocabulary: they are added and trained
+    merges: int | None = field(default=None, compare=False)  # of its tokenizer; None: about one an entry
 
     @property
     def query(self) -> int:
@@ -130,6 +132,7 @@ def shape_from(name: str, found: Mapping[str, Any], head_dim: int | None = None)
         tied=bool(found.get("tied", False)),
         bias=found.get("bias", BIASED.get(kind, "none")) == "qkv",
         chat_tokens=found.get("chat_tokens", 0),
+        merges=found.get("merges"),
         **{field: found[field] for field in ("layers", "hidden", "heads", "ffn", "vocabulary", "context")},
     )
 
@@ -153,6 +156,7 @@ def _of_gguf(path: Path) -> Shape:
         found |= {"architecture": kind, "vocabulary": int(tensors["token_embd.weight"].shape[1])}
         found |= {"tied": "output.weight" not in tensors}
         found |= {"bias": "qkv" if "blk.0.attn_q.bias" in tensors else "none"}
+        found |= {"merges": len(fields[MERGES].data)} if MERGES in fields else {}
     except (KeyError, ValueError, IndexError, UnicodeDecodeError) as problem:
         raise BadInput(f"is not a whole GGUF file ({problem})", str(path), "Run stage 04 again.") from None
     return shape_from(path.name, found, int(width.contents()) if width else None)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from heimdall_nb import presets
-from heimdall_nb.memory.inference import estimate_inference, file_bytes
+from heimdall_nb.memory.inference import cache_bytes, estimate_inference, file_bytes
 from heimdall_nb.memory.machine import card, figures, usable
 from heimdall_nb.memory.parts import GIB, Estimate, markdown
 from heimdall_nb.memory.shape import Shape, shape_of
-from heimdall_nb.memory.training import Training, estimate_training, recommended_batch
+from heimdall_nb.memory.training import Training, estimate_training, four_bit_bytes, recommended_batch
+from heimdall_nb.model_shapes import shapes
 
 CONTEXTS = (512, 1024, 2048, 4096, 8192, 16384, 32768)
 
@@ -93,6 +95,21 @@ def context_table(preset: str = "heimdall", kind: str = "Q4_K_M", cache: str = "
                 "the guide says, GB": spec["said"],
             }
         )
+    return rows
+
+
+def model_table(contexts: Sequence[int] = (2048,)) -> list[dict[str, Any]]:
+    """One row a model of data/models.yaml: parameters in billions, its weights, its cache, the context it was made for.
+
+    GiB: weights in 16 bits and, as QLoRA loads them, in 4; the cache in 16 bits at each context size.
+    """
+    rows = []
+    for shape in map(shape_of, shapes()):
+        small = four_bit_bytes(shape) + 2 * (shape.parameters - shape.linear_weights)
+        row = {"model": shape.name.split("/")[-1], "parameters": round(shape.parameters / 1e9, 2)}
+        row |= {"weights_16_bit": round(2 * shape.parameters / GIB, 2), "weights_4_bit": round(small / GIB, 2)}
+        row |= {f"cache_{size}": round(cache_bytes(shape, size) / GIB, 3) for size in contexts}
+        rows.append(row | {"made_for": shape.context})
     return rows
 
 
