@@ -146,6 +146,23 @@ def graph_engine() -> Check:
     return Check("graph engine (ArcadeDB)", ok and detail == "answers: 1", detail, remedy)
 
 
+def sql_server() -> Check:
+    """A private MariaDB starts and answers. It is no must: without it, text to SQL is judged on the embedded SQLite."""
+    from heimdall_nb.engines.mariadb_server import REMEDY, missing
+
+    name = "SQL server (MariaDB)"
+    if absent := missing():
+        return Check(name, True, f"{absent}; not needed, SQLite stands in (apt-get install mariadb-server-core)")
+    code = (
+        "from heimdall_nb.dataset.classicmodels import classicmodels\n"
+        "from heimdall_nb.engines.mariadb import MariaDB\n"
+        "with MariaDB(classicmodels(), 'private') as engine:\n"
+        "    print('answers:', engine.run('SELECT COUNT(*) FROM orders').rows[0][0])"
+    )
+    ok, detail = _child(code)
+    return Check(name, ok and detail == "answers: 326", detail, REMEDY)
+
+
 def llama_cpp() -> Check:
     """llama.cpp loads, with the version of its Python package."""
     ok, detail = _child("import llama_cpp; print('llama-cpp-python', llama_cpp.__version__)")
@@ -181,6 +198,7 @@ LOOKS: tuple[Callable[[], Check | list[Check]], ...] = (
     build_tools,
     device,
     graph_engine,
+    sql_server,
     llama_cpp,
     disk,
     memory,

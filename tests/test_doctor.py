@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from heimdall_nb import doctor, prompts
+from heimdall_nb.engines import mariadb_server
 from heimdall_nb.exercises import nb00
 
 
@@ -25,6 +26,16 @@ def test_text_shows_state_and_remedy() -> None:
     assert "[missing] bad" in lines and "-> get it" in lines
     assert lines.endswith("1 of 2 checks are ok.")
     assert doctor.table([doctor.Check("bad", False, "gone", "get it")])[0]["state"] == "missing"
+
+
+def test_a_sql_server_is_no_must_and_one_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mariadb_server, "missing", lambda: "MariaDB is not installed")
+    absent = doctor.sql_server()
+    assert absent.ok and "SQLite" in absent.detail and "apt-get" in absent.detail
+    monkeypatch.setattr(mariadb_server, "missing", lambda: "")
+    monkeypatch.setattr(doctor, "_child", lambda code: (False, "it does not start"))
+    broken = doctor.sql_server()
+    assert not broken.ok and broken.detail == "it does not start" and "SQL_URL" in broken.remedy
 
 
 def test_requirements_are_the_projects(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
-"""The SQL track: gate, embedded engine, MySQL's functions, validity, classicmodels, questions, split and scores."""
+"""The SQL track: gate, embedded engine, MySQL's functions, validity, classicmodels, questions and scores."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,21 +22,20 @@ from heimdall_nb.engines.sql import Column, Database, Table, gate
 from heimdall_nb.engines.sql_check import refusal
 from heimdall_nb.engines.sqlite import SQLite, create_table
 from heimdall_nb.errors import BadInput, HeimdallError
-from heimdall_nb.evaluation.metrics import summary
+from heimdall_nb.evaluation.metrics import ItemScore
+from heimdall_nb.evaluation.sql_evaluate import SqlScorer
 from heimdall_nb.evaluation.sql_scores import (
-    by_type,
     differences,
     different_failures,
     exact_match,
     explain,
-    honest_sentence,
     orders_rows,
-    score_sql,
 )
-from heimdall_nb.evaluation.statistics import mcnemar
+from heimdall_nb.evaluation.sql_suite import SUITE, SqlSuite
 from heimdall_nb.exercises import nb08
 from heimdall_nb.models.protocol import Completion
 
+LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
 SMALL = Database(
     "small",
     (
@@ -391,7 +392,7 @@ def test_the_prompt_shows_more_tables_than_the_answer_needs(examples: list[Examp
 
 def test_the_templates_are_many_and_worded_in_several_ways() -> None:
     templates = questions.templates()
-    assert len(templates) >= 30 and len(questions.question_types()) >= 8
+    assert len(templates) >= 30 and len({t.type for t in templates}) >= 8
     assert len({t.id for t in templates}) == len(templates)
     assert all(len(set(t.questions)) >= 3 for t in templates)
 
@@ -406,7 +407,7 @@ def test_every_example_is_valid_and_tells_something(
 ) -> None:
     assert len({normalise(e.input) for e in examples}) == len(examples) == 300
     counts = Counter(e.category for e in examples)
-    assert set(counts) == set(questions.question_types()) and max(counts.values()) - min(counts.values()) <= 3
+    assert set(counts) == {t.type for t in questions.templates()} and max(counts.values()) - min(counts.values()) <= 3
     for example in examples:
         assert example.task == "sql" and example.graph == "classicmodels" and example.dialect == "mysql"
         assert refusal(example.output, database) is None, example.output
@@ -416,7 +417,7 @@ def test_every_example_is_valid_and_tells_something(
 
 def test_literals_stand_in_the_question_as_they_are_in_the_query(examples: list[Example]) -> None:
     for example in examples:
-        for literal in questions._LITERAL.findall(example.output):
+        for literal in LITERAL.findall(example.output):
             assert literal.strip("'").replace("''", "'") in example.input, (example.input, literal)
 
 
@@ -428,35 +429,18 @@ def test_more_examples_than_the_templates_hold_are_an_error(engine: SQLite, monk
         questions.generate_sql(30, 7, engine)
 
 
-def test_no_query_of_the_test_set_is_learnt(examples: list[Example]) -> None:
-    train, validation, test = questions.split_sql(examples, 48, 7)
-    asked = {normalise(e.output) for e in test}
-    assert len(asked) == len(test) == 48
-    assert not asked & {normalise(e.output) for e in (*train, *validation)}
-    assert set(Counter(e.category for e in test).values()) == {4}
-    assert max(Counter(questions.mask(e.output) for e in test).values()) <= 3
-    assert questions.split_sql(list(reversed(examples)), 48, 7)[2] == test
-    with pytest.raises(HeimdallError, match="test items"):
-        questions.split_sql(examples[:20], 48, 7)
-
-
-def test_mask_hides_literals_and_nothing_else() -> None:
-    assert questions.mask("SELECT addressLine2 FROM a WHERE b = 'it''s 5' AND c > 1.5 LIMIT 3") == (
-        "select addressline2 from a where b = ? and c > ? limit ?"
-    )
-
-
-def _answer(text: str) -> Completion:
-    return Completion(text, 10, 5, 0.1, "ok")
+def scored(engine: SQLite, folder: Path, examples: list[Example], answers: list[str]) -> list[ItemScore]:
+    completions = [Completion(text, 10, 5, 0.1, "ok") for text in answers]
+    return SqlScorer(engine, folder / "verdicts.jsonl").score(examples, completions)
 
 
 def test_gold_answers_score_full_and_faults_are_told_apart(
-    engine: SQLite, database: Database, examples: list[Example]
+    engine: SQLite, examples: list[Example], tmp_path: Path
 ) -> None:
     chosen = [e for e in examples if "ORDER BY" not in e.output][:5] + [e for e in examples if "ORDER BY" in e.output][
         :1
     ]
-    assert all(s.va and s.ex and s.em for s in score_sql(chosen, [_answer(e.output) for e in chosen], engine, database))
+    assert all(s.va and s.ex and s.em for s in scored(engine, tmp_path, chosen, [e.output for e in chosen]))
     answers = [
         "SELECT nope FROM orders",
         "SELECT 1, 2, 3",
@@ -465,13 +449,10 @@ def test_gold_answers_score_full_and_faults_are_told_apart(
         f"```sql\n{chosen[4].output};\n```",
     ]
     answers.append(chosen[5].output.replace(" DESC", " X").replace(" ASC", " DESC").replace(" X", " ASC"))
-    scores = score_sql(chosen, [_answer(text) for text in answers], engine, database)
+    scores = scored(engine, tmp_path, chosen, answers)
     assert [s.cause for s in scores[:4]] == ["schema", "wrong result", "write", "no answer"]
     assert [s.va for s in scores] == [False, True, False, False, True, True]
     assert [s.ex for s in scores] == [False, False, False, False, True, False]
-    table = by_type(scores)
-    assert sum(row["items"] for row in table.values()) == 6
-    assert all(row["ex"]["value"] <= row["va"]["value"] and row["floor"] > 0 for row in table.values())
 
 
 def test_order_counts_only_where_the_outermost_select_orders() -> None:
@@ -491,34 +472,24 @@ def test_a_failure_is_explained_by_what_differs() -> None:
     assert "functions: COUNT, DISTINCT instead of nothing" in counted
 
 
-def test_failures_are_of_different_causes_and_the_sentence_says_no_more_than_the_scores(
-    engine: SQLite, database: Database, examples: list[Example]
-) -> None:
+def test_failures_are_of_different_causes(engine: SQLite, examples: list[Example], tmp_path: Path) -> None:
     texts = ["SELECT nope FROM orders", "SELECT 1, 2, 3", "SELECT nope FROM orders", *(e.output for e in examples[3:9])]
-    scores = score_sql(examples[:9], [_answer(text) for text in texts], engine, database)
+    scores = scored(engine, tmp_path, examples[:9], texts)
     chosen = different_failures(scores, 2)
     assert {s.cause for s in chosen} == {"schema", "wrong result"}
     assert any("nope" in explain(s) for s in chosen) and explain(scores[4]) == "The answer is right."
-    none = score_sql(examples[:9], [_answer("")] * 9, engine, database)
-    pair = mcnemar([s.ex for s in none], [s.ex for s in scores])
-    sentence = honest_sentence(summary(scores), summary(none), "base", pair, by_type(scores))
-    assert "66.7 % of 9 questions" in sentence and "+66.7 points" in sentence and "more than chance" in sentence
-    sentence = honest_sentence(summary(none), summary(none), "base", mcnemar([False], [False]), by_type(none))
-    assert "not surely above the floor" in sentence and "may be chance" in sentence
 
 
-def test_exercises_accept_right_answers_and_no_others(
-    engine: SQLite, database: Database, examples: list[Example]
-) -> None:
+def test_exercises_accept_right_answers_and_no_others() -> None:
     right = "SELECT COUNT(*) AS n, p.productLine FROM products AS p GROUP BY p.productLine HAVING n > 10"
-    assert nb08.check_1(right, engine, database) is None
-    assert "refused" in nb08.check_1("SELECT nope FROM products", engine, database)
-    assert "others" in nb08.check_1(right.replace("10", "11"), engine, database)
-    train, _, test = questions.split_sql(examples, 48, 7)
-    known = {questions.mask(e.output) for e in train}
-    assert nb08.check_2(sum(questions.mask(e.output) in known for e in test) / 48, train, test) is None
-    assert nb08.check_2(0.001, train, test) is not None
-    endless = "SELECT COUNT(*) FROM orderdetails a, orderdetails b, orderdetails c"
-    assert nb08.check_3(endless, engine) is None
+    assert nb08.check_1(right) is None
+    assert "refused" in nb08.check_1("SELECT nope FROM products")
+    assert "others" in nb08.check_1(right.replace("10", "11"))
+    suite = SqlSuite.load(SUITE)
+    assert nb08.check_2("SELECT COUNT(*) FROM customers", suite) is None
+    assert "no luck" in nb08.check_2("SELECT COUNT(*) FROM offices", suite)
+    short = SqlSuite(suite.seed, suite.snapshot, suite.profiles, suite.recipes[:2])
+    assert "No database" in nb08.check_2(nb08.NAMES, short) and "refused" in nb08.check_2("SELECT x", suite)
+    assert nb08.check_3("SELECT COUNT(*) FROM orderdetails a, orderdetails b, orderdetails c") is None
     for wrong in ("SELECT SLEEP(9)", "SELECT 1", "SELECT nope FROM orders"):
-        assert nb08.check_3(wrong, engine) is not None
+        assert nb08.check_3(wrong) is not None

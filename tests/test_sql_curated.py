@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -21,7 +22,8 @@ from heimdall_nb.engines.sql_check import refusal
 from heimdall_nb.engines.sqlite import SQLite
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.evaluation.metrics import constant_floor
-from heimdall_nb.evaluation.sql_scores import orders_rows, score_sql
+from heimdall_nb.evaluation.sql_evaluate import SqlScorer
+from heimdall_nb.evaluation.sql_scores import orders_rows
 from heimdall_nb.models.protocol import Completion
 
 ITEMS, TEMPLATES, MOST_OF_A_TEMPLATE = 200, 120, 5
@@ -78,10 +80,15 @@ def test_the_test_set_has_its_size_and_no_template_fills_it(test_items: list[Exa
 
 
 def test_golds_run_tell_something_and_no_constant_answers_them(
-    test_items: list[Example], exemplars: list[Example], training: list[Example], engine: SQLite, database: Database
+    test_items: list[Example],
+    exemplars: list[Example],
+    training: list[Example],
+    engine: SQLite,
+    database: Database,
+    tmp_path: Path,
 ) -> None:
     golds = [Completion(e.output, 1, 1, 0.0, "ok") for e in test_items]
-    scores = score_sql(test_items, golds, engine, database)
+    scores = SqlScorer(engine, tmp_path / "verdicts").score(test_items, golds)
     assert all(score.va and score.ex and score.em for score in scores), [s.gold for s in scores if not s.ex]
     nothing = [s for s in scores if degenerate(s.gold_rows) or _only_zeros(s.gold_rows)]
     assert len(nothing) <= EMPTY_SHARE * ITEMS, [s.gold for s in nothing]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Sequence
 from contextlib import closing
@@ -20,7 +21,7 @@ from heimdall_nb.engines.mariadb_server import missing
 from heimdall_nb.engines.sqlite import SQLite
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.evaluation import sql_evaluate
-from heimdall_nb.evaluation.evaluate import open_examples
+from heimdall_nb.evaluation.evaluate import open_examples, run
 from heimdall_nb.evaluation.metrics import check_order
 from heimdall_nb.evaluation.sql_evaluate import EMBEDDED, SqlScorer, evaluate, open_engine
 from heimdall_nb.evaluation.sql_suite import SUITE, SqlSuite
@@ -121,7 +122,9 @@ def test_an_evaluation_writes_hashes_levels_and_intervals(suite: SqlSuite, tmp_p
     fewer = sql_evaluate.test_set_hash(ITEMS[:-1])
     assert found["hashes"]["test_set"] == sql_evaluate.test_set_hash(ITEMS) != fewer
     assert "SQLite" in found["engine"] and "TS" in sql_evaluate.text(found)
-    assert "<h1>" in (tmp_path / "report.html").read_text()
+    assert "Perplexity and similarity are not computed for SQL." in sql_evaluate.text(found)
+    page = (tmp_path / "report.html").read_text()
+    assert "<h1>" in page and all(re.search(rf"^{name} {{", page, re.M) for name in ("mark", "details", "summary"))
 
 
 def test_what_was_answered_and_scored_is_kept(suite: SqlSuite, tmp_path: Path) -> None:
@@ -172,6 +175,16 @@ def test_the_set_has_a_name_and_other_sql_is_refused(tmp_path: Path) -> None:
     elsewhere = Example("", "?", "SELECT 1", "any", "small", part="sql", graph="shop").with_id()
     with SQLite() as engine, pytest.raises(BadInput, match="not all questions about classicmodels"):
         evaluate(Parrot([]), [elsewhere], tmp_path, engine)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"nodes": 30}, {"similarity_model": "some/model"}, {"seed": 3}, {"runtime_form": True}],
+    ids=lambda option: next(iter(option)),
+)
+def test_options_that_sql_has_no_use_for_are_refused(option: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is for Cypher.*sql is SQL"):
+        run(tmp_path / "no.gguf", "sql", tmp_path, **option)
 
 
 def test_the_embedded_engine_can_be_asked_for() -> None:

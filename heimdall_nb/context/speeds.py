@@ -162,6 +162,8 @@ def by_depth(found: Mapping[str, Any]) -> dict[int, list[Mapping[str, Any]]]:
 
 def figure(found: Mapping[str, Any]) -> tuple[Any, str]:
     """(tokens a second of reading and writing against depth, in the largest context, its alternative text)."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     from heimdall_nb import plots
 
     context, rows = list(by_depth(found).items())[-1]
@@ -176,9 +178,9 @@ def figure(found: Mapping[str, Any]) -> tuple[Any, str]:
         axes.plot(depths, own, color=colour, linestyle=":", label=f"{label}, llama.cpp's own")
         said.append(f"{label} " + ", ".join(f"{rate:,.0f} at {depth:,.0f}" for depth, rate, _ in points))
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:,.0f}")
-    axes.yaxis.set_minor_formatter("{x:,.0f}")
-    axes.tick_params(axis="y", which="minor", labelsize="x-small")
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
     return fig, f"Tokens a second by tokens before, in a context of {context:,}: {'; '.join(said)}."
 

@@ -7,7 +7,7 @@ goes with it have templates of their own: see sql_curated.py.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -35,7 +35,6 @@ MAX_RESULT_ROWS = 200  # a longer result is no answer that a person reads
 TRIES = 60  # draws for one example before its template counts as used up
 _SLOT = re.compile(r"\{(\w+)(?:\.(\w+))?\}")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_LITERAL = re.compile(r"'(?:[^']|'')*'|\b\d+(?:\.\d+)?\b")
 
 
 @dataclass(frozen=True)
@@ -77,11 +76,6 @@ def templates(path: Path = QUESTIONS) -> list[Template]:
     ]
 
 
-def question_types() -> list[str]:
-    """The question types, in the order of the file."""
-    return list(dict.fromkeys(t.type for t in templates()))
-
-
 def slot_values(engine: SqlEngine, path: Path = QUESTIONS) -> dict[str, list[Option]]:
     """What each slot of a file can hold, with the values that the loaded database has."""
     return {name: _options(name, spec, engine) for name, spec in _document(path)["values"].items()}
@@ -116,11 +110,6 @@ def fill(text: str, slots: Mapping[str, Option], sql: bool) -> str:
         return option.sql if sql else option.say
 
     return _SLOT.sub(value, text)
-
-
-def mask(query: str) -> str:
-    """A query with every literal replaced by `?`: what queries of one form have in common."""
-    return normalise(_LITERAL.sub("?", query))
 
 
 def tables_of(query: str) -> list[str]:
@@ -227,38 +216,3 @@ def result_hash(query: str, result: Rows) -> str:
     """
     rows = tuple(tuple(round(v, 6) if isinstance(v, float) else v for v in row) for row in result.rows)
     return answer_hash(Rows(result.columns, rows), ordered="ORDER BY" in constructs(query))
-
-
-def split_sql(
-    examples: Sequence[Example], test_items: int, seed: int, rows_a_form: int = 3, validation_share: float = 0.05
-) -> tuple[list[Example], list[Example], list[Example]]:
-    """(train, validation, test): no query of the test set is in the other two, whatever its wording.
-
-    The test set takes the question types in turn, each query once, and at most `rows_a_form` queries that differ in
-    nothing but their literals. Raises HeimdallError when there are not enough examples for `test_items`.
-    """
-    rng = Random(f"sql split {seed}")
-    queues: dict[str, list[Example]] = defaultdict(list)
-    for example in rng.sample(sorted(examples, key=lambda e: e.id), len(examples)):
-        queues[example.category].append(example)
-    test: list[Example] = []
-    taken: set[str] = set()
-    forms: Counter[str] = Counter()
-    while len(test) < test_items and any(queues.values()):
-        for queue in queues.values():
-            while queue and len(test) < test_items:
-                example = queue.pop()
-                query, form = normalise(example.output), mask(example.output)
-                if query not in taken and forms[form] < rows_a_form:
-                    taken.add(query)
-                    forms[form] += 1
-                    test.append(example)
-                    break
-    rest = [e for e in examples if normalise(e.output) not in taken]
-    if len(test) < test_items or len(rest) < 2:
-        raise HeimdallError(
-            f"{len(examples)} SQL examples give {len(test)} test items, not {test_items}: ask for more."
-        )
-    rng.shuffle(rest)
-    held_out = max(1, round(validation_share * len(rest)))
-    return rest[held_out:], rest[:held_out], test

@@ -14,14 +14,6 @@ from heimdall_nb.evaluation.metrics import GROUPS, ItemScore
 from heimdall_nb.pages import PAGE, STYLE
 from heimdall_nb.run import atomic_text
 
-_STYLE = """
-mark { background: #ffe3a3; font-weight: 600; text-decoration: underline; }
-details { border: 1px solid #ccc; border-radius: 4px; margin: .3em 0; padding: .3em .8em; }
-summary { cursor: pointer; }
-dt { font-weight: 600; float: left; clear: left; margin-right: .6em; }
-dd { margin-left: 0; }
-td.number { text-align: right; }
-"""
 _SCORES = {
     "va": ("VA", "valid answers: they parse, name only what exists, and run"),
     "ex": ("EX", "execution accuracy: the gold's result on the item's graph; a write leaves the gold's graph"),
@@ -52,7 +44,7 @@ def write(scores: Sequence[ItemScore], summary: Mapping[str, Any], path: Path) -
         path,
         PAGE.format(
             title=_text(title),
-            style=STYLE + _STYLE,
+            style=STYLE,
             navigation=f'<nav aria-label="Sections">{navigation}</nav>',
             body="".join(parts),
         ),

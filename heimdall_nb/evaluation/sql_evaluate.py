@@ -314,6 +314,7 @@ def text(found: Mapping[str, Any]) -> str:
     lines += [table(("score", "value"), rows), *filter(None, [found.get("ts_missing", "")])]
     lines.append(table(("level", "items", "VA", "EX", "TS", "floor"), groups))
     lines.append(table(("cause", "items"), found["causes"].items()))
+    lines.append("Perplexity and similarity are not computed for SQL.")
     return "\n\n".join([*lines, f"hashes: {hashes}"])
 
 

@@ -1,22 +1,16 @@
-"""VA, EX and EM of generated SQL, as the same item scores that Cypher gets, so that tables and summaries are shared."""
+"""What there is to say of one SQL answer: whether it may run, how it differs from its gold, failures worth a look."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlglot import exp
 
-from heimdall_nb.dataset.example import Example
-from heimdall_nb.engines.graph import Refusal, Rows
+from heimdall_nb.engines.graph import Refusal
 from heimdall_nb.engines.sql import Database, SqlEngine, function_name, gate
 from heimdall_nb.engines.sql_check import refusal
-from heimdall_nb.errors import BadInput
-from heimdall_nb.evaluation.compare import same_result
-from heimdall_nb.evaluation.metrics import ItemScore, cause_of, constant_floor, item_score, share
-from heimdall_nb.evaluation.statistics import Paired
-from heimdall_nb.models.answers import query_of
-from heimdall_nb.models.protocol import Completion
+from heimdall_nb.evaluation.metrics import ItemScore
 
 
 def orders_rows(query: str) -> bool:
@@ -34,34 +28,6 @@ def exact_match(gold: str, answer: str) -> bool:
 def check_and_run(query: str, engine: SqlEngine, database: Database, seconds: float = 2.0, max_rows: int = 1000) -> Any:
     """The rows of a statement that MySQL would take on this schema and that runs within the limits; else a Refusal."""
     return refusal(query, database) or engine.run(query, seconds, max_rows)
-
-
-def score_sql(
-    examples: Sequence[Example],
-    completions: Sequence[Completion],
-    engine: SqlEngine,
-    database: Database,
-    seconds: float = 2.0,
-    max_rows: int = 1000,
-) -> list[ItemScore]:
-    """Run gold and answer of each example on `engine`, which has `database` loaded; the scores are in order.
-
-    Valid (VA) means that MySQL would take the statement on this schema and that it runs within the limits; right (EX)
-    that its rows are the gold's, in order where the gold orders. Raises BadInput for a gold that is refused.
-    """
-    scores = []
-    for example, completion in zip(examples, completions, strict=True):
-        query = query_of(completion.text)
-        gold = engine.run(example.output, 5 * seconds, max_rows)
-        if isinstance(gold, Refusal):
-            raise BadInput(f"the gold query is refused ({gold.message})", f"example {example.id}", "Generate it again.")
-        result = check_and_run(query, engine, database, seconds, max_rows)
-        ex = isinstance(result, Rows) and same_result(gold, result, orders_rows(example.output))
-        cause, message = cause_of(query, completion, result, (), ex)
-        verdict = {"va": isinstance(result, Rows), "ex": ex, "em": exact_match(example.output, query)}
-        verdict |= {"cause": cause, "message": message, "gold_rows": gold, "graph": database.name}
-        scores.append(item_score(example, completion, query, **verdict, rows=result if verdict["va"] else None))
-    return scores
 
 
 def explain(score: ItemScore) -> str:
@@ -115,40 +81,3 @@ def different_failures(scores: Sequence[ItemScore], number: int) -> list[ItemSco
         left.sort(key=lambda s: ((s.cause in seen[0]) + (s.category in seen[1]), s.id))
         chosen.append(left.pop(0))
     return chosen
-
-
-def honest_sentence(
-    result: Mapping[str, Any],
-    plain: Mapping[str, Any],
-    before: str,
-    pair: Paired,
-    kinds: Mapping[str, Mapping[str, Any]],
-) -> str:
-    """What the scores of an adapter (`result`) and of the model `before` it (`plain`) allow to say, and no more."""
-    ex, floor = result["ex"], result["floor"]["value"]
-    above = "above" if ex["low"] > floor else "not surely above"
-    gain = 100 * (ex["value"] - plain["ex"]["value"])
-    surely = "more than chance explains" if pair.p < 0.05 else "which may be chance"
-    worst = min(kinds, key=lambda kind: (kinds[kind]["ex"]["value"], kind))
-    return (
-        f"The adapter answers {100 * ex['value']:.1f} % of {result['items']} questions right "
-        f"(95 % interval {100 * ex['low']:.1f} to {100 * ex['high']:.1f}), {above} the floor of {100 * floor:.1f} %. "
-        f"That is {gain:+.1f} points against '{before}', {surely} (p = {pair.p:.2g}). "
-        f"Hardest is the type '{worst}' with {100 * kinds[worst]['ex']['value']:.0f} %."
-    )
-
-
-def by_type(scores: Sequence[ItemScore]) -> dict[str, dict[str, Any]]:
-    """For each question type: its items, VA and EX with intervals, and the floor that one constant result reaches."""
-    groups: dict[str, list[ItemScore]] = {}
-    for score in scores:
-        groups.setdefault(score.category, []).append(score)
-    return {
-        name: {
-            "items": len(group),
-            "va": share(sum(s.va for s in group), len(group)),
-            "ex": share(sum(s.ex for s in group), len(group)),
-            "floor": constant_floor(group)["value"],
-        }
-        for name, group in sorted(groups.items())
-    }

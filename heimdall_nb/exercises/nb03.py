@@ -29,7 +29,8 @@ def check_2(answer: Any, trainable: int) -> str | None:
         return "Give an integer."
     if answer == trainable:
         return None
-    return "Sum lora_rank * (outputs + inputs) over all layers; " + ("too few." if answer < trainable else "too many.")
+    hint = "Sum lora_rank * (outputs + inputs) over all layers, and add the embeddings if they are trained; "
+    return hint + ("too few." if answer < trainable else "too many.")
 
 
 def check_3(answer: Any, pair: Any, tokenizer: Any) -> str | None:
