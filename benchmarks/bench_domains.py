@@ -62,7 +62,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "mtg": {
         "generate": "--examples 2000",
         "split": "--validation 60 --test 100 --fewshot 0 --template-test 60",
-        "train": "questions_per_row=1 batch_size=2 max_length=1024 learning_rate=0.003 epochs=1 evaluations=3 watched=0",
+        "train": "questions_per_row=1 batch_size=2 max_length=1024 learning_rate=0.003 evaluations=3 watched=0",
         "learnt": 900,
         "longest": 896,
     },
