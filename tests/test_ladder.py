@@ -35,7 +35,7 @@ EXAMPLES = [
     Example(TASKS["cypher"], question, gold, "count", "small", id=f"q{k}", graph="movies", schema=tiny_model.SCHEMA)
     for k, (question, gold) in enumerate(GOLDS.items())
 ]
-ASKED = Questions(EXAMPLES, seed=7, scored=2, max_new_tokens=48, context=512)
+ASKED = Questions(EXAMPLES, seed=7, scored=3, max_new_tokens=48, context=512)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_every_rung_answers_the_same_questions(rung_list: list[Rung], tmp_path: 
     for name in ("adapter", "merged", "F16", "Q8_0"):
         assert found[name]["right"] == [True, False, False] and found[name]["ex"] == share(1, 3)
         assert found[name]["perplexity"] == pytest.approx(found["F16"]["perplexity"], rel=0.02)
-        assert found[name]["mean_kl"] < 1e-3 and found[name]["top1"] > 0.95
+        assert found[name]["mean_kl"] < 1e-3 and found[name]["top1"] > 0.97
     assert found["F16"]["mean_kl"] == 0.0 < found["Q8_0"]["mean_kl"] < found["Q2_K"]["mean_kl"]
     sizes = [found[name]["bytes"] for name in ("F16", "Q8_0", "Q2_K")]
     assert sizes == [rung.path.stat().st_size for rung in rung_list[2:]] and found["merged"]["bytes"] > sizes[0]
