@@ -175,7 +175,7 @@ def test_the_command_answers_each_line_of_a_pipe(
         (["--graph", "movies", "--schema", "none.yaml"], "cannot both be given"),
         (["--run"], "need a graph"),
         (["--grammar"], "need a graph"),
-        (["--graph", "movies"], "cannot be read"),
+        (["--graph", "movies"], "does not exist"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments: list[str], words: str, tmp_path: Path) -> None:

@@ -239,10 +239,11 @@ def test_no_network_and_a_gated_model_are_one_sentence_each(data: tuple[Path, Pa
 
 
 def test_two_processes_reach_the_loss_of_one(base: Path, data: tuple[Path, Path], tmp_path: Path) -> None:
-    one = finetune(base, *data, tmp_path / "one" / "adapter", replace(CONFIG, learning_rate=0.01))
+    config = replace(CONFIG, learning_rate=0.01, lora_targets="all-linear,embed_tokens")
+    one = finetune(base, *data, tmp_path / "one" / "adapter", config)
     launch = "-m torch.distributed.run --standalone --nproc_per_node 2 -m heimdall_nb train".split()
     sets = {"base": base, "batch_size": 2, "learning_rate": 0.01, "evaluations": 2, "lora_rank": 4, "lora_alpha": 8}
-    sets |= {"max_length": 256, "watched": 1, "questions_per_row": 1}
+    sets |= {"max_length": 256, "watched": 1, "questions_per_row": 1, "lora_targets": config.lora_targets}
     options = [word for name, value in sets.items() for word in ("--set", f"03.{name}={value}")]
     options += ["--dataset", str(data[0]), "--validation", str(data[1]), "--output", str(tmp_path / "two" / "adapter")]
     done = train_command(*launch, *options, HEIMDALL_THREADS="1")
