@@ -201,7 +201,7 @@ def test_mutants_differ_in_one_line_and_every_operator_is_used() -> None:
 def test_values_are_written_as_each_language_writes_them() -> None:
     assert literal([[1, 2], [3]], "matrix", "go") == "[][]int{{1, 2}, {3}}"
     assert (
-        literal({"a": 1}, "counts", "java") == 'Map.of("a", 1)'
+        literal({"a": 1}, "counts", "java") == 'new TreeMap<>(Map.of("a", 1))'
         and literal(["a"], "texts", "java") == 'new String[] {"a"}'
     )
     assert result_literal([True, 'say "x"'], "python") == '[True, "say \\"x\\""]'

@@ -151,7 +151,9 @@ def literal(value: Any, kind: str, language: str) -> str:
         return _json(value)
     if kind == "counts":
         flat = [f"{_json(key)}{': ' if language == 'go' else ', '}{_json(item)}" for key, item in value.items()]
-        return f"Map.of({', '.join(flat)})" if language == "java" else f"map[string]int{{{', '.join(flat)}}}"
+        if language == "go":
+            return f"map[string]int{{{', '.join(flat)}}}"
+        return f"new TreeMap<>(Map.of({', '.join(flat)}))"  # Map.of alone has another order in each run of Java
     rows = kind == "matrix"
     inside = ", ".join(f"{{{', '.join(map(_json, item))}}}" if rows else _json(item) for item in value)
     return f"{_BRACES[language][kind]}{{{inside}}}"
