@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -330,6 +331,26 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+@needs_server
+def test_servers_that_start_at_once_do_not_disturb_each_other() -> None:
+    with ThreadPoolExecutor(6) as pool:  # in one /tmp, half of six installations lost their temporary tables
+        started = list(pool.map(lambda _: PrivateServer(), range(6)))
+    try:
+        assert len({server.socket for server in started}) == 6
+    finally:
+        for server in started:
+            server.close()
+
+
+@needs_server
+def test_a_server_that_does_not_start_says_why() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -n 30; exec {sys.executable} -c '{KEPT}'"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "the private server does not start" in done.stderr and "Too many open files" in done.stderr
 
 
 def test_without_mariadb_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,8 @@ def _start(folder: Path) -> subprocess.Popen[bytes]:
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.STDOUT}
     install = [_program("mariadb-install-db"), "--no-defaults", f"--datadir={data}", *user, "--skip-test-db"]
     install += ["--auth-root-authentication-method=normal", "--innodb-log-file-size=8M", "--lower-case-table-names=1"]
+    # A server that starts removes what temporary tables it finds, another installation's too: each has its own folder.
+    install += [f"--tmpdir={folder}"]
     with log.open("wb") as output:
         done = subprocess.run(install, **{**quiet, "stdout": output}, preexec_fn=die_with_parent, timeout=START)
     if done.returncode:
@@ -159,8 +161,12 @@ def _answers(place: Path) -> bool:
 
 def _last_error(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    errors = [line.split("[ERROR]", 1)[1].strip() for line in lines if "[ERROR]" in line]
-    return errors[-1][:200] if errors else ""
+    # The reason of an installation has no brackets ("ERROR: 1051  Unknown table"), and "Aborting" is none.
+    errors = [
+        line.split("ERROR", 1)[1].lstrip("]: ") for line in lines if "[ERROR]" in line or line.startswith("ERROR:")
+    ]
+    reasons = [error for error in errors if error != "Aborting"]
+    return reasons[-1][:200] if reasons else ""
 
 
 def main() -> None:
