@@ -19,7 +19,7 @@ from heimdall_nb.export.quantise import quantise
 from heimdall_nb.hardware import threads
 from heimdall_nb.models.shipped import MODELS
 
-BASE, KINDS, QUESTIONS = "heimdall-nano-base", ("Q8_0", "Q4_K_M"), 40
+BASE, KINDS, QUESTIONS = "heimdall-nano-base", ("Q8_0", "Q4_K_M"), 100
 
 
 def main(questions: int) -> None:
