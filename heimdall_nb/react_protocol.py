@@ -21,6 +21,7 @@ Solve the task in steps. In each step write exactly two lines:
 Thought: what you know and what to do next
 Action: one of schema[], run_query[a Cypher query], finish[the Cypher query that answers the question]
 After each action you are shown an observation. Question: """
+_INSTRUCTIONS = {"cypher": INSTRUCTIONS, "sql": INSTRUCTIONS.replace("Cypher query", "MySQL query")}
 NO_ACTION = f"Error: no action was found. Write one line that begins with Action: and uses {', '.join(TOOLS)}."
 
 _OBSERVED = "Observation: "
@@ -61,15 +62,15 @@ def shown(result: Rows | Refusal) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …"
 
 
-def asked(question: str, observations: Sequence[str]) -> list[str]:
-    """The user's texts of a trace: the instructions with the question, then each observation."""
-    return [INSTRUCTIONS + question, *(_OBSERVED + text for text in observations)]
+def asked(question: str, observations: Sequence[str], task: str = "cypher") -> list[str]:
+    """The user's texts of a trace: the instructions for the task with the question, then each observation."""
+    return [_INSTRUCTIONS.get(task, INSTRUCTIONS) + question, *(_OBSERVED + text for text in observations)]
 
 
-def demonstration(question: str, query: str, observation: str) -> list[tuple[str, str]]:
+def demonstration(question: str, query: str, observation: str, task: str = "cypher") -> list[tuple[str, str]]:
     """The turns of a solved question: its query is run, which brings `observation`, and is then the answer."""
     replies = (
         step("The schema is known. I run the query.", "run_query", query),
         step("The rows answer the question.", "finish", query),
     )
-    return list(zip(asked(question, [observation]), replies, strict=True))
+    return list(zip(asked(question, [observation], task), replies, strict=True))

@@ -125,7 +125,8 @@ def _advance(
     max_tokens: int,
 ) -> None:
     """Take all items through their steps, in lockstep."""
-    active = sorted(items, key=lambda item: (str(item[0].graph), item[0].id))  # each graph is loaded once a step
+    # Each graph is loaded once a step, and a model with a prefix cache reads each schema once.
+    active = sorted(items, key=lambda item: (str(item[0].graph), item[0].schema, item[0].id))
     settings = {"max_new_tokens": max_new_tokens, "stop": (*STOPS, "\nObservation:")}
     for _ in range(max_steps):
         prompts = [_conversation(e, trace.steps, demonstrations[e.id]) for e, trace in active]
@@ -163,7 +164,7 @@ def _step(example: Example, trace: Trace, reply: Completion, engine: GraphEngine
 
 def _conversation(example: Example, steps: Sequence[Step], solved: Sequence[tuple[str, str]]) -> Conversation:
     """Earlier steps become turns: the model's replies, answered by observations."""
-    *earlier, last = asked(example.question, [step.observation for step in steps])
+    *earlier, last = asked(example.question, [step.observation for step in steps], example.task)
     turns = [*solved, *zip(earlier, [step.reply for step in steps], strict=True)]
     return conversation(last, example.schema, example.task, exemplars=turns)
 
@@ -184,6 +185,7 @@ def _demonstrations(
             by_graph[graph] = []
             for solved in exemplars(reads, example, 1, "fixed"):
                 engine.load(instance_of(graph))
-                by_graph[graph] = demonstration(solved.question, solved.output, shown(engine.run(solved.output)))
+                seen = shown(engine.run(solved.output))
+                by_graph[graph] = demonstration(solved.question, solved.output, seen, solved.task)
         turns[example.id] = by_graph[graph]
     return turns

@@ -1,6 +1,6 @@
 """Baselines for text to SQL: few-shot prompts with descriptions of the tables, and ReAct with tools over the database.
 
-Both are used as for Cypher (`fewshot`, `react`); what is of SQL's own is the prompt, and the words of the instructions.
+Both are used as for Cypher (`fewshot`, `react`); what is of SQL's own is the prompt.
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ from heimdall_nb.dataset.example import Example
 from heimdall_nb.engines.sql import Database, SqlEngine
 from heimdall_nb.models.answers import ask
 from heimdall_nb.models.protocol import Completion, LanguageModel
-from heimdall_nb.prompts import Conversation, conversation, render
-from heimdall_nb.react_protocol import INSTRUCTIONS
+from heimdall_nb.prompts import Conversation, conversation
 from heimdall_nb.run import DATA
 
 DESCRIPTIONS = DATA / "sql" / "descriptions.yaml"
-_SQL_INSTRUCTIONS = INSTRUCTIONS.replace("Cypher query", "MySQL query")
 
 
 @cache
@@ -91,29 +89,4 @@ def solve(
 
     Every query of the model passes the engine's gate. Raises BadInput when an example is in the pool.
     """
-    return react.solve(_InSql(model), examples, engine, lambda _: database, path, pool, **limits)  # type: ignore[arg-type]
-
-
-class _InSql:
-    """A model that is given ReAct's instructions for MySQL instead of Cypher; all else is the model's own."""
-
-    def __init__(self, model: LanguageModel) -> None:
-        self.model, self.name = model, model.name
-
-    def complete(self, conversations: Sequence[Conversation], *arguments: Any, **settings: Any) -> list[Completion]:
-        """As the model's, with the instructions in the words of SQL; those that begin alike are asked one by one.
-
-        A model with a prefix cache then reads schema and demonstration once for all of them.
-        """
-        asked = [_in_sql(messages) for messages in conversations]
-        order = sorted(range(len(asked)), key=lambda k: render(asked[k]))
-        found = self.model.complete([asked[k] for k in order], *arguments, **settings)
-        return [answer for _, answer in sorted(zip(order, found, strict=True), key=lambda pair: pair[0])]
-
-    def close(self) -> None:
-        """Close the model."""
-        self.model.close()
-
-
-def _in_sql(messages: Conversation) -> Conversation:
-    return [m | {"content": m["content"].replace(INSTRUCTIONS, _SQL_INSTRUCTIONS)} for m in messages]
+    return react.solve(model, examples, engine, lambda _: database, path, pool, **limits)  # type: ignore[arg-type]
