@@ -48,10 +48,9 @@ def of_adapter(adapter: Path, output: Path, kind: str) -> Path:
     Raises BadInput for what is no adapter, and for an unknown kind.
     """
     from heimdall_nb.export.gguf_file import write_gguf
-    from heimdall_nb.export.merge import base_of, merge
+    from heimdall_nb.export.merge import merge
     from heimdall_nb.export.quantise import KINDS, quantise
-    from heimdall_nb.models.opened import in_4bit
-    from heimdall_nb.models.shipped import located
+    from heimdall_nb.models.opened import base_of, in_4bit
 
     if kind not in KINDS:
         raise BadInput(f"{kind!r} is not a quantisation", "--quantisation", f"Choose from {', '.join(KINDS)}.")
@@ -59,7 +58,7 @@ def of_adapter(adapter: Path, output: Path, kind: str) -> Path:
         raise BadInput("is not an adapter (no adapter_config.json)", str(adapter), "Give what `train` wrote.")
     base = base_of(adapter)
     with tempfile.TemporaryDirectory(prefix="heimdall-export-") as folder:
-        merged = merge(located(str(base)) or base, adapter, Path(folder) / "merged", in_4bit(adapter))
+        merged = merge(base, adapter, Path(folder) / "merged", in_4bit(adapter))
         whole = output if kind == "F16" else Path(folder) / "F16.gguf"
         write_gguf(merged, whole, name=output.stem, base_model=Path(str(base)).name)
         if kind != "F16":

@@ -21,9 +21,10 @@ from heimdall_nb.exercises import nb04
 from heimdall_nb.export.agreement import agreement
 from heimdall_nb.export.gate import examine, gate
 from heimdall_nb.export.gguf_file import write_gguf
-from heimdall_nb.export.merge import base_of, merge
+from heimdall_nb.export.merge import merge
 from heimdall_nb.export.quantise import KINDS, describe, quantise
 from heimdall_nb.models.llamacpp import LlamaCppModel
+from heimdall_nb.models.opened import base_of
 from heimdall_nb.models.transformers_model import TransformersModel
 from heimdall_nb.prompts import SPECIAL_TOKENS, chat_template, render
 from heimdall_nb.run import write_json

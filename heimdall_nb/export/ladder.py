@@ -96,7 +96,7 @@ def rungs(
 
 def of_run(run: Run) -> list[Rung]:
     """The rungs of a run in which notebook 04 has finished. Raises BadInput where it has not."""
-    from heimdall_nb.export.merge import base_of
+    from heimdall_nb.models.opened import base_of
 
     adapter, merged = run.need("adapter", "03"), run.need("merged", "04")
     files = {name: run.need(f"gguf/heimdall-{name}.gguf", "04") for name in run.metrics("04")["files"]}

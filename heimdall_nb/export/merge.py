@@ -12,7 +12,6 @@ from transformers.utils import logging as transformers_logging
 
 from heimdall_nb import prompts
 from heimdall_nb.errors import BadInput
-from heimdall_nb.models.opened import base_of as base_of  # notebooks take it from here
 from heimdall_nb.models.transformers_model import add_adapter, double_scales, load_4bit, load_tokenizer, load_weights
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

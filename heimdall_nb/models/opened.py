@@ -21,8 +21,7 @@ def open_model(path: Path | str, context: int = 2048) -> LanguageModel:
 
         if not (path / "adapter_config.json").is_file():
             return TransformersModel(path)
-        base = base_of(path)
-        return TransformersModel(located(str(base)) or base, path, four_bit=in_4bit(path))
+        return TransformersModel(base_of(path), path, four_bit=in_4bit(path))
     if not path.exists():
         remedy = "Give a GGUF file, the folder of a Hugging Face model, or that of an adapter."
         raise BadInput("does not exist", str(path), remedy)
@@ -32,9 +31,12 @@ def open_model(path: Path | str, context: int = 2048) -> LanguageModel:
 
 
 def base_of(adapter: Path | str) -> Path | str:
-    """The base model of an adapter: the folder `base` beside it, else the one its configuration names (a hub id)."""
+    """The base model of an adapter: the folder `base` beside it, else the folder or hub id of its configuration."""
     beside = Path(adapter).parent / "base"
-    return beside if beside.is_dir() else read_json(Path(adapter) / "adapter_config.json")["base_model_name_or_path"]
+    if beside.is_dir():
+        return beside
+    named = read_json(Path(adapter) / "adapter_config.json")["base_model_name_or_path"]
+    return located(str(named)) or named
 
 
 def in_4bit(adapter: Path) -> bool:
