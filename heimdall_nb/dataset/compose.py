@@ -194,7 +194,7 @@ def _paths(draft: _Draft) -> Template:
     shown = "a.{k} AS {k}, count(DISTINCT b) AS n" if counted else "DISTINCT a.{k} AS {k}"
     also = ", with the number of different {Bs} between them" if counted else ""
     query = f"MATCH (a:{{A}}){first}(b:{{B}}){second}(c:{{C}}) WHERE c.{{l}} = {{w}}"
-    query += f"{where.replace(' WHERE ', ' AND ')} RETURN {shown}"
+    query += f"{where.replace(' WHERE ', ' AND ', 1)} RETURN {shown}"
     a_one = one.replace("{A}", "{a_A}", 1)
     phrases = [f"the {{k}} of every {one} {way}{also}", f"each {{k}} of {a_one} {way}, once{also}"]
     keywords = f"{{A}} {{k}}{short}, {{A}} {verbs[0]} {{B}}, {{B}} {verbs[1]} {{C}} {{w}}"
