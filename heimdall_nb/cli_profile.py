@@ -70,11 +70,16 @@ def _text(path: Path | None) -> str:
         raise BadInput(f"cannot be read ({problem})", str(path), "Give a text file in UTF-8.") from None
 
 
+def _names(text: str) -> list[str]:
+    """The names in `a,b`."""
+    return [name.strip() for name in text.split(",")]
+
+
 @profile.command()
 def memory(
     model: Annotated[str, typer.Argument(help="GGUF file; with --no-load also a model folder or hub id")],
-    context: Annotated[list[int] | None, typer.Option(min=1, help="context size in tokens; repeatable")] = None,
-    cache: Annotated[list[str] | None, typer.Option(help="type of the cache: F16, Q8_0, Q4_0; repeatable")] = None,
+    context: Annotated[str, typer.Option(help="context sizes in tokens")] = "512,1024,2048,4096",
+    cache: Annotated[str, typer.Option(help="types of the cache: F16, Q8_0, Q4_0")] = "F16",
     flash: Annotated[bool, typer.Option("--flash/--no-flash", help="flash attention, as llama.cpp does it")] = True,
     load: Annotated[bool, typer.Option("--load/--no-load", help="measure by loading, or estimate alone")] = True,
     quantisation: Annotated[str, typer.Option(help="of a folder's or hub id's file: F16, Q8_0, Q4_K_M, …")] = "Q4_K_M",
@@ -82,18 +87,19 @@ def memory(
 ) -> None:
     """Memory at each context size and type of cache: the formula, beside what loading the file takes on this CPU."""
     from heimdall_nb.context import loaded
+    from heimdall_nb.deploy.speed import numbers
 
-    sizes, caches = context or [512, 1024, 2048, 4096], [name.upper() for name in cache or ["F16"]]
+    sizes = numbers("--context", context)
     with contextlib.redirect_stdout(sys.stderr):
-        rows = loaded.points(model, sizes, caches, flash, load, quantisation)
+        rows = loaded.points(model, sizes, _names(cache.upper()), flash, load, quantisation)
     print(json.dumps(rows, indent=2) if as_json else loaded.text(rows))
 
 
 @profile.command()
 def speed(
     model: Annotated[Path, typer.Argument(help="GGUF file")],
-    context: Annotated[list[int] | None, typer.Option(min=64, help="context size in tokens; repeatable")] = None,
-    depth: Annotated[list[int] | None, typer.Option(min=1, help="tokens of the prompt; repeatable")] = None,
+    context: Annotated[str, typer.Option(help="context sizes in tokens")] = "1024,2048,4096",
+    depth: Annotated[str, typer.Option(help="tokens of the prompt")] = "256,768,1536,3072",
     threads: Annotated[str, typer.Option(help="numbers of threads, the usual one first")] = "1,2",
     batch: Annotated[str, typer.Option(help="tokens of a prompt given in one call, the usual first")] = "512,64",
     micro_batch: Annotated[str, typer.Option(help="tokens computed at once, the usual first")] = "512,128",
@@ -109,7 +115,7 @@ def speed(
 
     knobs = {"threads": numbers("--threads", threads), "batches": numbers("--batch", batch)}
     knobs |= {"micros": numbers("--micro-batch", micro_batch)}
-    knobs |= {"contexts": context or [1024, 2048, 4096], "depths": depth or [256, 768, 1536, 3072]}
+    knobs |= {"contexts": numbers("--context", context), "depths": numbers("--depth", depth)}
     with contextlib.redirect_stdout(sys.stderr):
         found = speeds.run(model, examples, items, output, max_new_tokens, **knobs)
     print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else speeds.text(found))
@@ -121,7 +127,7 @@ def quality(
     examples: Annotated[str, typer.Option(help="benchmark set (graph, iid, template, style) or JSONL file")] = "graph",
     items: Annotated[int, typer.Option(min=0, help="ask so many questions, spread over the graphs; 0 for all")] = 0,
     labels: Annotated[str, typer.Option(help="numbers of other graphs' labels in the schema")] = "8,16,32",
-    place: Annotated[list[str] | None, typer.Option(help="of the own lines: first, middle, last; repeatable")] = None,
+    place: Annotated[str, typer.Option(help="of the own lines: first, middle, last")] = "first,middle,last",
     turns: Annotated[str, typer.Option(help="numbers of earlier turns before the question")] = "8,24",
     keep: Annotated[int, typer.Option(min=0, help="labels that pruning keeps; 0 leaves pruning out")] = 4,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="longest answer in tokens")] = 128,
@@ -133,7 +139,6 @@ def quality(
     from heimdall_nb.deploy.speed import numbers
 
     sizes, earlier = numbers("--labels", labels), numbers("--turns", turns)
-    places = ["first", "middle", "last"] if place is None else place
     with contextlib.redirect_stdout(sys.stderr):
-        found = subject.run(model, examples, output, sizes, places, earlier, keep, items, max_new_tokens)
+        found = subject.run(model, examples, output, sizes, _names(place), earlier, keep, items, max_new_tokens)
     print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else subject.text(found))

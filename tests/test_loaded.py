@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from heimdall_nb import cli
 from heimdall_nb.context import loaded
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.memory.parts import MIB
@@ -46,6 +48,16 @@ def test_the_formula_alone_needs_no_file() -> None:
     assert [row["key-value cache"] for row in rows] == [56.0, 896.0, 15.8, 252.0]
     assert all("measured" not in row for row in rows)
     assert "measured" not in loaded.text(rows)
+
+
+def test_the_command_takes_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["profile", "memory", "heimdall-nano-base", "--no-load", "--json"]
+    cli.app([*command, "--context", "512, 1024", "--cache", "f16,Q8_0"], standalone_mode=False)
+    rows = json.loads(capsys.readouterr().out)
+    points = {(row["context"], row["cache"]) for row in rows}
+    assert len(rows) == 4 and points == {(512, "F16"), (512, "Q8_0"), (1024, "F16"), (1024, "Q8_0")}
+    with pytest.raises(BadInput, match="^--context: "):
+        cli.app([*command, "--context", "many"], standalone_mode=False)
 
 
 def test_impossible_settings_are_refused_before_anything_is_loaded(tiny_gguf: Path) -> None:
