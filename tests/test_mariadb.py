@@ -10,7 +10,8 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -335,13 +336,13 @@ def alive(pid: int) -> bool:
 
 @needs_server
 def test_servers_that_start_at_once_do_not_disturb_each_other() -> None:
-    with ThreadPoolExecutor(6) as pool:  # in one /tmp, half of six installations lost their temporary tables
-        started = list(pool.map(lambda _: PrivateServer(), range(6)))
-    try:
-        assert len({server.socket for server in started}) == 6
-    finally:
+    with ExitStack() as servers, ThreadPoolExecutor(6) as pool:
+        started = [pool.submit(PrivateServer) for _ in range(6)]  # in one /tmp, half of six lost their temporary tables
+        wait(started)
         for server in started:
-            server.close()
+            if not server.exception():
+                servers.callback(server.result().close)
+        assert len({server.result().socket for server in started}) == 6
 
 
 @needs_server
