@@ -14,8 +14,9 @@ from heimdall_nb import cli
 from heimdall_nb.deploy import speed
 from heimdall_nb.errors import BadInput
 from heimdall_nb.export.gguf_file import write_gguf
-from heimdall_nb.models.llamacpp import LlamaCppModel, Phases, c, sampling
+from heimdall_nb.models.llamacpp import LlamaCppModel, Phases, c
 from heimdall_nb.models.protocol import Completion
+from heimdall_nb.models.sampling import sampling
 from heimdall_nb.prompts import render
 
 QUESTIONS = tiny_model.conversations()
@@ -126,6 +127,21 @@ def test_the_likeliest_token_is_that_of_llama_cpp(gguf: Path) -> None:
             model._decode((token, token + 1))
             assert model._likeliest() == c.llama_sampler_sample(sampler, model._context, -1)
             model._logits((token,), c.llama_memory_seq_pos_max(c.llama_get_memory(model._context), 0) + 1)  # moves it
+
+
+def test_ways_of_choosing_may_follow_one_another(gguf: Path) -> None:
+    ways = ({}, {"temperature": 1.5, "seed": 3}, {"grammar": 'root ::= "RETURN " [0-9]+'})
+    alone = []
+    for way in ways:
+        with closing(LlamaCppModel(gguf, context=256)) as model:
+            alone.append(model.complete(QUESTIONS[:2], 24, **way))
+    with closing(LlamaCppModel(gguf, context=256)) as model:
+        logits = model.log_probabilities("How many?")
+        for number in (0, 1, 0, 2, 0, 1, 2, 1):
+            found = model.complete(QUESTIONS[:2], 24, **ways[number])
+            assert [answer.text for answer in found] == [answer.text for answer in alone[number]]
+            assert (model.log_probabilities("How many?") == logits).all()
+    assert len({answers[0].text for answers in alone}) == 3
 
 
 def test_a_stop_string_may_span_tokens(gguf: Path) -> None:

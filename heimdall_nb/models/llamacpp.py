@@ -11,8 +11,7 @@ import re
 import time
 import unicodedata
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from heimdall_nb import hardware
 from heimdall_nb.errors import BadInput, HeimdallError
 from heimdall_nb.models.gguf_path import check_gguf
 from heimdall_nb.models.protocol import Completion
+from heimdall_nb.models.sampling import Sample, allowed, bound, ruled, sampling
 from heimdall_nb.models.stopping import cut, outcome
 from heimdall_nb.progress import track
 from heimdall_nb.prompts import STOPS, Conversation, render
@@ -32,9 +32,6 @@ BATCH = 512  # tokens in one call of llama_decode
 SMALL_FILE = 100_000_000  # bytes; below this, a second thread costs more in waiting than it saves
 _ERROR = 4  # GGML_LOG_LEVEL_ERROR
 
-_TOKEN_DATA = np.dtype([("id", np.intc), ("logit", np.single), ("p", np.single)], align=True)
-
-Sample = Callable[[], int]
 errors: deque[str] = deque(maxlen=20)  # what llama.cpp complained about last
 
 
@@ -60,35 +57,6 @@ class Phases:
     prefix: float
     question: float
     answer: float
-
-
-@contextmanager
-def sampling(temperature: float, seed: int) -> Iterator[Any]:
-    """The choice among tokens: the likeliest one, or one drawn at `temperature`."""
-    chain = c.llama_sampler_chain_init(c.llama_sampler_chain_default_params())
-    if temperature > 0:
-        c.llama_sampler_chain_add(chain, c.llama_sampler_init_temp(temperature))
-        c.llama_sampler_chain_add(chain, c.llama_sampler_init_dist(seed & 0x7FFFFFFF))
-    else:
-        c.llama_sampler_chain_add(chain, c.llama_sampler_init_greedy())
-    try:
-        yield chain
-    finally:
-        c.llama_sampler_free(chain)
-
-
-def _array(candidates: np.ndarray) -> Any:
-    """Tokens with their logits as llama.cpp takes them; it writes into the same memory."""
-    pointer = candidates.ctypes.data_as(c.llama_token_data_p)
-    return c.llama_token_data_array(data=pointer, size=len(candidates), selected=-1, sorted=False)
-
-
-def _allowed(rules: Any, token: int) -> bool:
-    """Whether a grammar's sampler lets `token` come next."""
-    one = np.zeros(1, dtype=_TOKEN_DATA)
-    one["id"] = token
-    c.llama_sampler_apply(rules, ctypes.byref(_array(one)))
-    return bool(np.isfinite(one["logit"][0]))
 
 
 class LlamaCppModel:
@@ -170,13 +138,13 @@ class LlamaCppModel:
         if not self._context:
             raise HeimdallError(f"{self.path}: the model was closed.")
         answers = []
-        with sampling(temperature, seed) as sampler, self._grammar(grammar) as rules:
+        with sampling(temperature, seed) as sampler, bound(self._vocab, grammar) as rules:
 
             def drawn() -> int:
                 return c.llama_sampler_sample(sampler, self._context, -1)
 
             free = drawn if temperature > 0 else self._likeliest
-            sample = free if rules is None else lambda: self._ruled(free, sampler, rules)
+            sample = free if rules is None else lambda: ruled(free, self._context, sampler, rules)
             for conversation in track(conversations, self.name) if len(conversations) > 1 else conversations:
                 c.llama_sampler_reset(sampler)
                 if rules:
@@ -189,10 +157,10 @@ class LlamaCppModel:
 
         The rest is empty where the text ends too early. Raises BadInput for what is no grammar.
         """
-        with self._grammar(grammar) as rules:
+        with bound(self._vocab, grammar) as rules:
             ids = self.tokens(text)
             for place, token in enumerate([*ids, c.llama_vocab_eos(self._vocab)]):
-                if not _allowed(rules, token):
+                if not allowed(rules, token):
                     return b"".join(map(self._piece, ids[place:])).decode("utf-8", "replace")
                 c.llama_sampler_accept(rules, token)
         return None
@@ -227,20 +195,6 @@ class LlamaCppModel:
                 setattr(settings, name, value)
         return settings
 
-    @contextmanager
-    def _grammar(self, grammar: str | None) -> Iterator[Any]:
-        """A sampler that rules out what the grammar does not allow; None without a grammar."""
-        if grammar is None:
-            yield None
-            return
-        rules = c.llama_sampler_init_grammar(self._vocab, grammar.encode(), b"root") if grammar.strip() else None
-        if not rules:
-            raise BadInput("is not a GBNF grammar with a rule `root`", "grammar", "Correct the grammar.")
-        try:
-            yield rules
-        finally:
-            c.llama_sampler_free(rules)
-
     def _likeliest(self) -> int:
         """The token with the highest logit, the first of equals: llama.cpp's greedy choice, without its list of all."""
         logits = c.llama_get_logits_ith(self._context, -1)
@@ -248,32 +202,6 @@ class LlamaCppModel:
         if address != self._logits_at:  # a view costs more than the search; the buffer seldom moves
             self._logits_at, self._row = address, np.ctypeslib.as_array(logits, shape=(self._vocabulary_size,))
         return int(self._row.argmax())
-
-    def _ruled(self, free: Sample, sampler: Any, rules: Any) -> int:
-        """The next token under a grammar.
-
-        A free choice that the rules allow stands, and only else are all tokens held against the rules, which takes
-        far longer. The odds are the same: a refused draw is drawn again among what is allowed.
-        """
-        token = free()
-        if not _allowed(rules, token):
-            token = self._constrained(sampler, rules)
-        c.llama_sampler_accept(rules, token)
-        return token
-
-    def _constrained(self, sampler: Any, rules: Any) -> int:
-        """The choice among the tokens that the rules allow."""
-        candidates = np.zeros(self._vocabulary_size, dtype=_TOKEN_DATA)
-        candidates["id"] = np.arange(self._vocabulary_size)
-        logits = c.llama_get_logits_ith(self._context, -1)
-        candidates["logit"] = np.ctypeslib.as_array(logits, shape=(self._vocabulary_size,))
-        array = _array(candidates)
-        c.llama_sampler_apply(rules, ctypes.byref(array))
-        if not np.isfinite(candidates["logit"]).any():
-            # llama.cpp would choose a forbidden token here and end the whole process over it.
-            raise BadInput("asks for text that no token of this model can begin", "grammar", "Correct the grammar.")
-        c.llama_sampler_apply(sampler, ctypes.byref(array))
-        return array.data[array.selected].id
 
     def _answer(self, conversation: Conversation, max_new: int, stop: Sequence[str], sample: Sample) -> Completion:
         started = time.perf_counter()

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from heimdall_nb.errors import BadInput
-from heimdall_nb.models.llamacpp import LlamaCppModel, Sample, c, sampling
+from heimdall_nb.models.llamacpp import LlamaCppModel, c
+from heimdall_nb.models.sampling import Sample, sampling
 from heimdall_nb.models.stopping import outcome
 from heimdall_nb.sequence.settings import Settings
 from heimdall_nb.sequence.written import CorruptState, Written
