@@ -17,7 +17,8 @@ from heimdall_nb.dataset.invent_words import Lexicon, drawn_word, lexicons, styl
 from heimdall_nb.dataset.words import past, plural, split_identifier, third_person
 
 RENAMED = 0.12  # share of a domain's names that other words replace
-_SOURCES = {"domain": 0.35, "mixed": 0.2, "words": 0.33, "foreign": 0.12}  # where the names of a schema come from
+_SOURCES = {"domain": 0.33, "mixed": 0.2, "words": 0.29, "foreign": 0.18}  # where the names of a schema come from
+_LANGUAGES = {"es": 0.4, "de": 0.2, "fr": 0.2, "it": 0.1, "pt": 0.1}  # of the foreign ones; the longer lists more often
 _KINDS = ("STRING", "STRING", "STRING", "INTEGER", "INTEGER", "FLOAT", "DATE", "BOOLEAN")
 _KEYS = ("name", "name", "title", "code", "id", "label", "number")
 _TENSES = ("present", "past", "passive", "has", "present")
@@ -33,9 +34,9 @@ _RESERVED = frozenset(
 class Size:
     """How much a schema may hold; each number is drawn from its choices."""
 
-    labels: tuple[int, ...] = (2, 3, 3, 4, 4, 5)
+    labels: tuple[int, ...] = (2, 3, 4, 4, 4, 5, 6)
     properties: tuple[int, ...] = (2, 3, 4, 5)  # of a label, beside its key
-    relationships: tuple[int, ...] = (2, 3, 4, 5, 6)  # at most
+    relationships: tuple[int, ...] = (3, 4, 5, 5, 6, 7)  # at most
 
 
 SMALL = Size((1, 2, 2), (1, 2), (1, 2))
@@ -45,6 +46,10 @@ def invent_schema(rng: random.Random, size: Size = Size()) -> GraphSchema:
     """A random schema of a few labels and relationship types; its name is always `invented`."""
     source = rng.choices(tuple(_SOURCES), tuple(_SOURCES.values()))[0]
     return Inventor(rng, source, size).schema()
+
+
+def _language(rng: random.Random) -> Lexicon:
+    return lexicons()[rng.choices(tuple(_LANGUAGES), tuple(_LANGUAGES.values()))[0]]
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Inventor:
     def __init__(self, rng: random.Random, source: str = "words", size: Size = Size()) -> None:
         self.rng, self.source, self.size = rng, source, size
         self.taken: set[str] = set(_RESERVED)
-        self.lexicon: Lexicon | None = lexicons()[rng.choice(tuple(lexicons()))] if source == "foreign" else None
+        self.lexicon: Lexicon | None = _language(rng) if source == "foreign" else None
         self.style = self._style()
 
     def _style(self) -> _Style:
@@ -156,11 +161,11 @@ class Inventor:
         """A domain put together for one schema: from parts of the known ones, or from words."""
         make = self.mixed_entity if self.source == "mixed" else self.new_entity
         entities: dict[str, Entity] = {}
-        number = self.rng.choice((2, 3, 3, 4, 4))
+        number = self.rng.choice((2, 3, 4, 4, 5, 6))
         while len(entities) < number:
             entity = make()
             entities.setdefault(entity.name, entity)
-        links = [self.link(list(entities)) for _ in range(self.rng.randint(2, 6))]
+        links = [self.link(list(entities)) for _ in range(self.rng.randint(2, 8))]
         distinct = {link.name: link for link in links}
         return Domain("invented", entities, tuple(distinct.values()))
 

@@ -1,4 +1,4 @@
-"""Relational schemas that no one has seen: two to four tables that point to one another, in the styles of databases.
+"""Relational schemas that no one has seen: two to eight tables that point to one another, in the styles of databases.
 
 The words come from the domains of data/domains, from word lists, or are invented, as in the corpus's graphs.
 """
@@ -17,7 +17,8 @@ from heimdall_nb.dataset.relational import ROWS, Attribute, Entity, RelationalSc
 from heimdall_nb.dataset.words import past, plural, split_identifier
 
 DOMAIN = 0.4  # share of schemas whose tables come from a domain
-MAX_COLUMNS = 6
+MAX_COLUMNS = 9
+_TABLES = (2, 3, 3, 4, 4, 5, 6, 8)
 NULLABLE = 0.15  # share of columns that may hold NULL
 # (style of tables, style of columns, whether a table's name is a plural); `joined` is lower case run together.
 _STYLES = (
@@ -33,14 +34,14 @@ _STYLES = (
 _KEY_ENDINGS = ("id", "id", "number", "number", "no", "code", "code")
 _TITLES = ("name", "title", "label")  # a column with such a last word names the rows
 _KINDS = (*("text",) * 4, *("number",) * 4, *("date",) * 3, "flag")
-_SIZES = (3, 4, 5, 5, 6, 6, 6)  # columns of a table
+_SIZES = (3, 4, 5, 5, 6, 6, 7, 8, 9)  # columns of a table
 _DOMAIN_KINDS = {"STRING": "text", "INTEGER": "number", "FLOAT": "number", "DATE": "date", "BOOLEAN": "flag"}
 _ROLES = "parent manager head leader mentor previous main chief".split()
 _TYPES = {"text": "varchar(60)", "title": "varchar(80)", "date": "date", "flag": "tinyint"}
 
 
 def invent_relational(rng: random.Random) -> RelationalSchema:
-    """A random schema of two to four tables with three to six columns each, and about 40 rows a table."""
+    """A random schema of two to eight tables with three to nine columns each, and about 40 rows a table."""
     entities = tuple(_Inventor(rng).entities())
     return RelationalSchema(entities, invented_rows(entities, rng))
 
@@ -69,7 +70,7 @@ class _Inventor:
             self.models = rng.sample(models, len(models))
 
     def entities(self) -> list[Entity]:
-        number, link = self.rng.choice((2, 3, 3, 4)), self.rng.random() < 0.45
+        number, link = self.rng.choice(_TABLES), self.rng.random() < 0.45
         for index in range(number - 1 if link and number > 2 else number):
             self.made.append(self.entity(index))
         if len(self.made) < number:
