@@ -51,6 +51,7 @@ GENERATORS: dict[str, tuple[dict[str, Any], int]] = {
 FLAGS = {"advanced": "--include-advanced"}
 # Domain -> how many examples, what the split holds out, the knobs of the training, how many examples it draws (0: all),
 # the longest answer in tokens. Each training takes at most seven minutes on two cores.
+BASE = ROOT / "data" / "models" / "heimdall-nano-base"
 MODELS: dict[str, dict[str, Any]] = {
     "coding": {
         "generate": "--language python --examples 1200",
@@ -170,7 +171,7 @@ def commands(name: str, work: Path | str = "work") -> dict[str, list[str]]:
             f"split {data} --output {parts} {of['split']}",
         ],
         "train": [f"train {files} {knobs} --output {work}/{name}-adapter"],
-        "base": [evaluation("data/models/heimdall-nano-base", "base", TESTS[0], f" --items {BASE_ITEMS}")],
+        "base": [evaluation(str(BASE.relative_to(ROOT)), "base", TESTS[0], f" --items {BASE_ITEMS}")],
         "adapter": [
             f"export --adapter {work}/{name}-adapter --output {work}/{name}.gguf",
             *(evaluation(f"{work}/{name}.gguf", "adapter", test) for test in TESTS),
@@ -183,7 +184,7 @@ def trained(name: str, work: Path, steps: Sequence[str]) -> dict[str, Any]:
     for step in steps:
         for command in commands(name, work)[step]:
             heimdall(command)
-    found: dict[str, Any] = {"scores": {}}
+    found: dict[str, Any] = {"scores": {}, "base": sha256(BASE / "model.safetensors")}
     told = work / f"{name}-adapter" / "training.json"
     if told.exists():
         training = read_json(told)
@@ -312,7 +313,7 @@ def model_text(name: str, of: dict[str, Any]) -> list[str]:
         text.append(
             f"{training['questions']:,} training questions, {training['steps']:,} steps; "
             f"{training['trainable']:,} of {training['total']:,} parameters trained. Validation loss: {losses}. "
-            f"Measured on {of['date']}, {of['machine']}."
+            f"Measured on {of['date']}, {of['machine']}, {base_text(of['base'])}."
         )
     text += [of["remark"]] if "remark" in of else []
     rows, groups = [], []
@@ -330,6 +331,12 @@ def model_text(name: str, of: dict[str, Any]) -> list[str]:
     whole = ("test", "who", "items", "score", "exact", "readable")
     text.append(markdown([{key: row.get(key, "-") for key in whole} for row in rows]))
     return text + ([f"The adapter by category ({domain(name).metric}):", markdown(groups)] if groups else [])
+
+
+def base_text(used: str) -> str:
+    """Which base was fine-tuned, by the hash of its weights, and whether it is still the one in data/models."""
+    now = "" if used == sha256(BASE / "model.safetensors") else ", which the project shipped before the present one"
+    return f"on the base `{used[:8]}`{now}"
 
 
 if __name__ == "__main__":
