@@ -248,13 +248,13 @@ def test_one_question_never_has_two_answers() -> None:
 
 
 def test_corpus_begins_with_what_is_small() -> None:
-    easy = 40
-    made = list(cypher_corpus(120, 5, turns=6, easy=easy))
+    easy, number = 120, 360
+    made = list(cypher_corpus(number, 5, turns=6, easy=easy))
     assert max(len(record["turns"]) for _, record in made[:easy]) == corpus.FEW
     assert max(len(record["turns"]) for _, record in made[easy:]) == 6
     assert max(len(schema.labels) for schema, _ in made[:easy]) == 2
     lengths = [sum(len(q) for _, q in record["turns"]) / len(record["turns"]) for _, record in made]
-    assert sum(lengths[:easy]) / easy < 0.8 * sum(lengths[easy:]) / (120 - easy)
+    assert sum(lengths[:easy]) / easy < 0.8 * sum(lengths[easy:]) / (number - easy)
     names = {template.name for group in corpus._groups(corpus.SHORT) for template in group}
     assert 0 < len(names) < len(training()) and all(len(templates()[n].query) <= corpus.SHORT for n in names)
     (_, whole), *_ = cypher_corpus(3, 5, turns=6)
@@ -272,7 +272,8 @@ def test_invented_schemas_are_sound_and_varied() -> None:
     labels = [name for schema in schemas for name in schema.labels]
     assert len(set(labels)) > 0.75 * len(labels)
     for schema in schemas:
-        assert 1 <= len(schema.labels) <= 5 and 1 <= len(schema.relationships) <= 6
+        assert 1 <= len(schema.labels) <= max(invent.Size.labels)
+        assert 1 <= len(schema.relationships) <= max(invent.Size.relationships)
         assert {end for item in schema.relationships for end in (item.start, item.end)} <= set(schema.labels)
         assert all(item.says and item.back for item in schema.relationships)
         for label in schema.labels.values():

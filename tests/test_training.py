@@ -144,9 +144,10 @@ def test_a_long_sequence_keeps_whole_turns(tokenizer) -> None:
     assert cut.ids[-1] == tokenizer.eos_token_id and list(cut.ids) == list(whole.ids[: len(cut.ids)])
     assert tokenizer.decode(cut.ids).count(prompts.TURN_START + "assistant") == 5
     short = prompts.conversation("How old?", "", answer="RETURN 1")
-    assert len(sequences.encode(tokenizer, [messages, short], 40)) == 1  # what has no whole answer is left out
+    room = len(tokenizer(prompts.render(short, generation_prompt=False))["input_ids"])
+    assert len(sequences.encode(tokenizer, [messages, short], room)) == 1  # what has no whole answer is left out
     with pytest.raises(BadInput, match="max_length"):
-        sequences.encode(tokenizer, [messages], 40)
+        sequences.encode(tokenizer, [messages], room)
 
 
 def of_lengths(lengths: Sequence[int]) -> list[sequences.Tokens]:

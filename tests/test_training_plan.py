@@ -13,7 +13,8 @@ from heimdall_nb import cli, presets, prompts
 from heimdall_nb.dataset.example import load, save
 from heimdall_nb.errors import BadInput
 from heimdall_nb.model_shapes import configuration, empty_model, shapes
-from heimdall_nb.run import DATA
+from heimdall_nb.models.shipped import MODELS
+from heimdall_nb.run import DATA, read_json
 from heimdall_nb.training.config import FinetuneConfig
 from heimdall_nb.training.plan import plan
 
@@ -78,7 +79,9 @@ def test_targets_are_resolved_or_refused() -> None:
     assert made.facts["trained matrices"] == "q_proj × 5, v_proj × 5"
     whole = plan("heimdall-nano-base", EXAMPLES, replace(config, lora_targets="q_proj,v_proj,embed_tokens"))
     few, more = (int(p.facts["trained parameters"].split()[0].replace(",", "")) for p in (made, whole))
-    assert more - few == 2048 * 256 and whole.facts["trained matrices"].endswith("v_proj × 5, embed_tokens × 1")
+    shape = read_json(MODELS / "heimdall-nano-base" / "config.json")
+    assert more - few == shape["vocab_size"] * shape["hidden_size"]
+    assert whole.facts["trained matrices"].endswith("v_proj × 5, embed_tokens × 1")
     with pytest.raises(BadInput, match="lora_targets"):
         FinetuneConfig(lora_targets="embed_tokens")
     with pytest.raises(BadInput, match="lora_targets"):
