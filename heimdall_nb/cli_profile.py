@@ -70,11 +70,6 @@ def _text(path: Path | None) -> str:
         raise BadInput(f"cannot be read ({problem})", str(path), "Give a text file in UTF-8.") from None
 
 
-def _names(text: str) -> list[str]:
-    """The names in `a,b`."""
-    return [name.strip() for name in text.split(",")]
-
-
 @profile.command()
 def memory(
     model: Annotated[str, typer.Argument(help="GGUF file; with --no-load also a model folder or hub id")],
@@ -87,11 +82,11 @@ def memory(
 ) -> None:
     """Memory at each context size and type of cache: the formula, beside what loading the file takes on this CPU."""
     from heimdall_nb.context import loaded
-    from heimdall_nb.deploy.speed import numbers
+    from heimdall_nb.deploy.speed import listed, numbers
 
     sizes = numbers("--context", context)
     with contextlib.redirect_stdout(sys.stderr):
-        rows = loaded.points(model, sizes, _names(cache.upper()), flash, load, quantisation)
+        rows = loaded.points(model, sizes, listed(cache.upper()), flash, load, quantisation)
     print(json.dumps(rows, indent=2) if as_json else loaded.text(rows))
 
 
@@ -136,9 +131,9 @@ def quality(
 ) -> None:
     """EX against the schema's size, the place of the needed part and the sequence's length; pruning as a remedy."""
     from heimdall_nb.context import quality as subject
-    from heimdall_nb.deploy.speed import numbers
+    from heimdall_nb.deploy.speed import listed, numbers
 
     sizes, earlier = numbers("--labels", labels), numbers("--turns", turns)
     with contextlib.redirect_stdout(sys.stderr):
-        found = subject.run(model, examples, output, sizes, _names(place), earlier, keep, items, max_new_tokens)
+        found = subject.run(model, examples, output, sizes, listed(place), earlier, keep, items, max_new_tokens)
     print(json.dumps(found, indent=2, ensure_ascii=False) if as_json else subject.text(found))

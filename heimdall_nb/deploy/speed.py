@@ -298,9 +298,14 @@ def missed(found: dict[str, Any]) -> list[str]:
     return sentences
 
 
+def listed(text: str) -> list[str]:
+    """The items of `a,b`, without the white space around them."""
+    return [item.strip() for item in text.split(",")]
+
+
 def numbers(option: str, text: str) -> list[int]:
     """The positive numbers in `1,2`. Raises BadInput that names `option` for anything else."""
-    parts = [part.strip() for part in text.split(",")]
+    parts = listed(text)
     if not all(part.isascii() and part.isdecimal() and int(part) > 0 for part in parts):
         raise BadInput(f"{text!r} is no list of positive numbers", option, "Write it as in 1,2.")
     return [int(part) for part in parts]
