@@ -21,7 +21,7 @@ Solve the task in steps. In each step write exactly two lines:
 Thought: what you know and what to do next
 Action: one of schema[], run_query[a Cypher query], finish[the Cypher query that answers the question]
 After each action you are shown an observation. Question: """
-_INSTRUCTIONS = {"cypher": INSTRUCTIONS, "sql": INSTRUCTIONS.replace("Cypher query", "MySQL query")}
+_OTHER_INSTRUCTIONS = {"sql": INSTRUCTIONS.replace("Cypher query", "MySQL query")}  # by task
 NO_ACTION = f"Error: no action was found. Write one line that begins with Action: and uses {', '.join(TOOLS)}."
 
 _OBSERVED = "Observation: "
@@ -64,7 +64,7 @@ def shown(result: Rows | Refusal) -> str:
 
 def asked(question: str, observations: Sequence[str], task: str = "cypher") -> list[str]:
     """The user's texts of a trace: the instructions for the task with the question, then each observation."""
-    return [_INSTRUCTIONS.get(task, INSTRUCTIONS) + question, *(_OBSERVED + text for text in observations)]
+    return [_OTHER_INSTRUCTIONS.get(task, INSTRUCTIONS) + question, *(_OBSERVED + text for text in observations)]
 
 
 def demonstration(question: str, query: str, observation: str, task: str = "cypher") -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from heimdall_nb.dataset.words import past, plural, split_identifier
 
 DOMAIN = 0.4  # share of schemas whose tables come from a domain
 MAX_COLUMNS = 9
-_TABLES = (2, 3, 3, 4, 4, 5, 6, 8)
+_TABLES = (2, 3, 3, 4, 4, 5, 6, 8)  # of a schema
 NULLABLE = 0.15  # share of columns that may hold NULL
 # (style of tables, style of columns, whether a table's name is a plural); `joined` is lower case run together.
 _STYLES = (
