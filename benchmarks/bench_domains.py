@@ -34,6 +34,7 @@ from heimdall_nb.domains.protocol import counts
 from heimdall_nb.evaluation.domain_scores import rate
 from heimdall_nb.evaluation.report import percent
 from heimdall_nb.memory.parts import markdown
+from heimdall_nb.models import shipped
 from heimdall_nb.run import ROOT, atomic_text, read_json, sha256, write_json
 
 FIGURES, PAGE = ROOT / "reports" / "domains.json", ROOT / "reports" / "domains.md"
@@ -49,9 +50,9 @@ GENERATORS: dict[str, tuple[dict[str, Any], int]] = {
     "repository": ({"repo": ".", "language": "python"}, 1000),
 }
 FLAGS = {"advanced": "--include-advanced"}
+BASE = shipped.MODELS / "heimdall-nano-base"
 # Domain -> how many examples, what the split holds out, the knobs of the training, how many examples it draws (0: all),
 # the longest answer in tokens. Each training takes at most seven minutes on two cores.
-BASE = ROOT / "data" / "models" / "heimdall-nano-base"
 MODELS: dict[str, dict[str, Any]] = {
     "coding": {
         "generate": "--language python --examples 1200",
@@ -184,7 +185,9 @@ def trained(name: str, work: Path, steps: Sequence[str]) -> dict[str, Any]:
     for step in steps:
         for command in commands(name, work)[step]:
             heimdall(command)
-    found: dict[str, Any] = {"scores": {}, "base": sha256(BASE / "model.safetensors")}
+    found: dict[str, Any] = {"scores": {}}
+    if "train" in steps:  # else the adapter may be one of an earlier base
+        found["base"] = sha256(BASE / "model.safetensors")
     told = work / f"{name}-adapter" / "training.json"
     if told.exists():
         training = read_json(told)
